@@ -9,20 +9,20 @@ const REVOCATIONS = 'revoke';
 const PAGE = 1_000;
 /** Blocks and revocations of one tenant together. */
 const MAX_ENTRIES = 10_000;
-/** A revocation by time is forgotten after so long: no token of that age should still be good. */
+/** A revocation by time is dropped after this: no token of that age should still be valid. */
 const REVOCATION_MS = 366 * 86_400_000;
 
-/** A subject that is kept out. */
+/** A blocked subject. */
 export interface Block {
   readonly subject: string;
   readonly reason: string;
-  /** RFC 3339; null: until it is taken back. */
+  /** RFC 3339; null: until it is unblocked. */
   readonly until: string | null;
   readonly created_at: string;
   readonly created_by: string;
 }
 
-/** Tokens that count no more: one by its id, or those of a subject that were issued before a time. */
+/** Revoked tokens: one by its id, or those of a subject issued before a time. */
 export interface Revocation {
   readonly jti: string | null;
   readonly subject: string | null;
@@ -32,7 +32,7 @@ export interface Revocation {
   readonly created_by: string;
 }
 
-/** Why somebody does not get in. */
+/** Why a principal is refused. */
 export interface Barred {
   readonly status: 401 | 403;
   readonly reason: string;
@@ -45,14 +45,14 @@ interface Entries {
 }
 
 /**
- * Whom each tenant keeps out: blocked subjects and revoked tokens. It lives in the key-value store and holds on every
- * node at once; {@link barred} is asked at the handshake, at every refresh and for every HTTP request.
+ * The blocked subjects and revoked tokens of each tenant. It is stored in the key-value store and takes effect on every
+ * node at once; {@link barred} is checked at the handshake, at every token refresh and for every HTTP request.
  */
 export class AccessList {
   private readonly store: KeyValueStore;
   private readonly now: () => number;
   private readonly tenants: Map<string, Entries> = new Map();
-  /** Told when somebody more is kept out: whoever is connected may be barred now. */
+  /** Called when an entry is added: connected clients may be barred now. */
   readonly added: Set<(tenant: string) => void> = new Set();
 
   constructor(store: KeyValueStore, now: () => number) {
@@ -60,25 +60,25 @@ export class AccessList {
     this.now = now;
   }
 
-  /** Follows what other nodes set; returns the way to stop. */
+  /** Follows changes by other nodes; returns a function that stops it. */
   start(): () => void {
     return this.store.watch(SPACE, (change) => this.follow(change));
   }
 
-  /** Reads what is kept; called again when the store was away and has come back. */
+  /** Loads the stored entries; called again after a storage outage. */
   async load(): Promise<void> {
     for (const tenant of await this.store.tenants(SPACE)) {
       for (const namespace of [BLOCKS, REVOCATIONS]) await this.loadAll({ tenant, space: SPACE, namespace });
     }
   }
 
-  /** Why a principal does not get in now, or null when it does. */
+  /** Why a principal is refused now, or null when it is admitted. */
   barred({ tenant, subject, tokenId = null, issuedAt = null }: Principal): Barred | null {
     const entries = this.tenants.get(tenant);
     if (entries === undefined) return null;
     const { blocks, revocations } = entries;
     const block = subject === null ? undefined : blocks.get(subject);
-    // The engine's clock ends the entry; until it has told so, this node's own decides.
+    // The engine's clock expires the entry; until its notification arrives, this node's clock decides.
     if (block !== undefined && (block.until === null || Date.parse(block.until) > this.now())) {
       return { status: 403, reason: `blocked: ${block.reason}` };
     }
@@ -88,7 +88,7 @@ export class AccessList {
     return isRevoked ? { status: 401, reason: 'token revoked' } : null;
   }
 
-  /** Keeps a subject out, from now until `until` (milliseconds since 1970) or until it is taken back. */
+  /** Blocks a subject until `until` (milliseconds since 1970), or until it is unblocked. */
   block(
     tenant: string,
     subject: string,
@@ -106,13 +106,13 @@ export class AccessList {
     return andThen(this.put(tenant, BLOCKS, subject, block, ttlMs), () => block);
   }
 
-  /** Lets a subject in again; false when it was not kept out. */
+  /** Unblocks a subject; false when it was not blocked. */
   async unblock(tenant: string, subject: string): Promise<boolean> {
     const outcome = await this.store.delete({ tenant, space: SPACE, namespace: BLOCKS }, subject);
     return outcome.ok && outcome.deleted;
   }
 
-  /** Takes the worth from a token, or from all of a subject that were issued before a time (milliseconds since 1970). */
+  /** Revokes a token, or all tokens of a subject issued before a time (milliseconds since 1970). */
   revoke(
     tenant: string,
     given: { jti: string } | { subject: string; issuedBefore: number },
@@ -129,7 +129,7 @@ export class AccessList {
     return andThen(this.put(tenant, REVOCATIONS, key, revocation, REVOCATION_MS), () => revocation);
   }
 
-  /** Everything that keeps somebody of a tenant out, blocks first, each in the order of its names. */
+  /** All blocks and revocations of a tenant, each sorted by key. */
   list(tenant: string): { readonly blocks: readonly Block[]; readonly revocations: readonly Revocation[] } {
     const { blocks, revocations } = this.of(tenant);
     return { blocks: inOrder(blocks), revocations: inOrder(revocations) };
@@ -189,7 +189,7 @@ export class AccessList {
   }
 }
 
-/** A token that does not say when it was issued counts as older than any time. */
+/** A token without an issue time counts as older than any time. */
 function isBefore(issuedAt: number | null, revocation: Revocation | undefined): boolean {
   if (revocation === undefined || revocation.issued_before === null) return false;
   return issuedAt === null || issuedAt < Date.parse(revocation.issued_before);

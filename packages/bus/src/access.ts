@@ -1,24 +1,24 @@
 import { BusError, MAIL_ROOM, mailboxChannel, WILDCARD } from '@arqonbus/protocol';
 import { type Action, hasRole, type Principal } from './principal.ts';
 
-/** A second opinion of the embedding program: anything but true refuses what role and grants would allow. Must not throw or wait. */
+/** An extra check by the program: anything but true refuses what role and grants allow. Synchronous; must not throw. */
 export type Authorize = (principal: Principal, action: Action, address: string) => boolean;
 
 export interface AccessOptions {
-  /** The room that tells of other clients: only those who may watch telemetry read it. */
+  /** The room with telemetry about other clients; only principals that may watch telemetry read it. */
   readonly telemetryRoom: string;
   readonly authorize?: Authorize | undefined;
   readonly onFault?: (error: unknown) => void;
 }
 
 const READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'presence', 'group']);
-/** What may be done with a mailbox: it is read. */
+/** The actions allowed on a mailbox: reading only. */
 const MAIL_READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'group']);
 
-/** Unless its token says more, whoever may publish to a channel may look after it, and whoever may read it, in groups too. */
+/** Unless the grants say otherwise, publish implies admin of a channel, and subscribe implies reading it in groups. */
 const IMPLIED: Readonly<Partial<Record<Action, Action>>> = { admin: 'publish', group: 'subscribe' };
 
-/** The one place that answers what a principal may do in its tenant (PROTOCOL section 7). */
+/** Decides what a principal may do in its tenant (PROTOCOL section 7). All checks go through here. */
 export class Access {
   private readonly telemetryRoom: string;
   private readonly authorize: Authorize | undefined;
@@ -31,9 +31,9 @@ export class Access {
   /**
    * May `principal` do `action` at `room:channel`?
    *
-   * A wildcard asks for all of a room: only a grant that covers every channel of it says yes, since a grant's glob
-   * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish. A mailbox is read by its
-   * subject, which needs no grant for it, and by admins.
+   * A wildcard means all channels of a room: only a grant that covers every channel allows it, since only a star in a
+   * grant's glob matches the text `*`. `*:*` is for admins. Guests read but do not publish. A mailbox is read by its
+   * subject, without a grant, and by admins.
    */
   may(principal: Principal, action: Action, room: string, channel: string): boolean {
     if (room === MAIL_ROOM) return this.mayReadMail(principal, action, channel);
@@ -44,8 +44,8 @@ export class Access {
   }
 
   /**
-   * May `principal` do `action` at some channels of `room`, though not at all of them? `place` is what it asks for: `*`
-   * or a pattern, which the embedding program judges too.
+   * May `principal` do `action` at some channels of `room`, though not at all of them? `place` is what it asked for:
+   * `*` or a pattern; it is passed to `authorize` too.
    */
   mayInPart(principal: Principal, action: Action, room: string, place: string): boolean {
     if (room === WILDCARD || room === MAIL_ROOM) return false;
@@ -60,7 +60,7 @@ export class Access {
     if (!this.may(principal, action, room, channel)) throw forbidden(room, channel);
   }
 
-  /** Throws AUTHORIZATION_ERROR unless `principal` looks after the whole tenant: an admin whose grants, if it has any, leave nothing out. */
+  /** Throws AUTHORIZATION_ERROR unless `principal` is an admin whose grants, if any, cover the whole tenant. */
   requireTenant(principal: Principal): void {
     if (this.may(principal, 'admin', WILDCARD, WILDCARD)) return;
     throw new BusError('AUTHORIZATION_ERROR', 'This is about the whole tenant, and your grants are for parts of it.', {
@@ -68,18 +68,18 @@ export class Access {
     });
   }
 
-  /** May `principal` see what happens to others: the telemetry port, and the room that tells the same? */
+  /** May `principal` see telemetry about others, on the telemetry port or in the telemetry room? */
   mayWatch(principal: Principal): boolean {
     return principal.telemetry || hasRole(principal, 'admin');
   }
 
-  /** May `principal` send a private message to the bearer of `subject` (null: a client without one)? */
+  /** May `principal` send a private message to the client with `subject` (null: a client without one)? */
   mayReach(principal: Principal, subject: string | null): boolean {
     if (principal.role === 'guest') return false;
     return this.isGranted(principal, 'private', subject ?? WILDCARD);
   }
 
-  /** May `principal` make what outlives its connections and its token? */
+  /** May `principal` create things that outlive its connections and its token? */
   mayMakeDurable(principal: Principal): boolean {
     return principal.durable || hasRole(principal, 'admin');
   }
@@ -110,8 +110,8 @@ export class Access {
 }
 
 /**
- * Anything but true refuses: an async function would else allow everything with its promise. That is told once, and what
- * the promise rejects with must not end the process.
+ * Anything but true refuses, so that an async `authorize` does not allow everything by returning a promise. That
+ * mistake is reported once, and a rejection of the promise must not end the process.
  */
 function atOnce(authorize: Authorize, onFault: (error: unknown) => void = () => {}): Authorize {
   let isTold = false;

@@ -7,26 +7,26 @@ import { serverPrincipal, systemSender } from './system-sender.ts';
 
 const TELEMETRY_CHANNEL = 'telemetry-stream';
 const ACTIVITY_CHANNEL = 'dashboard-events';
-/** One notice a client in this time, however busy it is. */
+/** At most one notice per client in this time. */
 const ACTIVITY_INTERVAL_MS = 1_000;
 
 export interface ActivityOptions {
   readonly telemetryRoom: string;
-  /** Whether server events are put on the bus too. */
+  /** Whether server events are also published on the bus. */
   readonly telemetry: boolean;
   readonly serverTenant: string | null;
   readonly onFault: (error: unknown) => void;
 }
 
 /**
- * Puts what happens on the bus itself: every telemetry event as an envelope in `telemetry-stream`, and what agents and
- * services are doing in `dashboard-events` (TELEMETRY).
+ * Publishes activity on the bus itself: every telemetry event as an envelope in `telemetry-stream`, and the activity of
+ * agents and services in `dashboard-events` (TELEMETRY).
  */
 export class Activity {
   private readonly publisher: Publisher;
   /** The room of both channels. */
   readonly room: string;
-  /** Where events go that concern no tenant; null when they are for operators alone. */
+  /** The tenant that receives events without a tenant; null when only operators see them. */
   private readonly serverTenant: string | null;
   private readonly onFault: (error: unknown) => void;
 
@@ -38,19 +38,19 @@ export class Activity {
     if (options.telemetry) events.on((event) => this.record(event));
   }
 
-  /** Where an envelope of type `telemetry` goes, whatever its own address says. */
+  /** Where envelopes of type `telemetry` go, whatever address they carry. */
   get telemetryAddress(): { room: string; channel: string } {
     return { room: this.room, channel: TELEMETRY_CHANNEL };
   }
 
-  /** An event's envelope; events about the telemetry room itself make none, or they would feed themselves. */
+  /** Publishes an event. Events about the telemetry room itself are skipped, to avoid a loop. */
   private record({ tenant, event, submitted }: Happening): void {
     const target = tenant ?? this.serverTenant;
     if (submitted || target === null || event.payload.room === this.room) return;
     this.say(target, TELEMETRY_CHANNEL, event.event_id, { ...event });
   }
 
-  /** Notes that a client did something. Agents and services are reported, people and dashboards are not. */
+  /** Reports a client's activity. Only agents and services are reported, not people and dashboards. */
   note(session: Session, now: number, activity: string, messageId: string, room?: string, channel?: string): void {
     if (now - session.lastActivityNotice < ACTIVITY_INTERVAL_MS) return;
     const { clientType, screenName, personality } = session.profile;

@@ -1,9 +1,9 @@
 import type { Awaitable } from './engine/engine.ts';
 
 /**
- * Goes on with a value that is known now, or once it is. This is the one fork between engines that answer at once and
- * engines that have to be waited for: with the memory engine the whole way of a message is one synchronous call.
- * Without `failed`, what is thrown or rejected goes to the caller.
+ * Continues with a value now, or once it resolves. This is the only place that separates synchronous from asynchronous
+ * engines: with the memory engine a message is processed in one synchronous call. Without `failed`, errors and
+ * rejections go to the caller.
  */
 export function andThen<T, R>(
   value: Awaitable<T>,
@@ -14,7 +14,7 @@ export function andThen<T, R>(
   return next(value);
 }
 
-/** Runs `work`, whose failure, thrown or rejected, ends in `failed`. */
+/** Runs `work`; errors it throws or rejects with go to `failed`. */
 export function attempt<R>(work: () => Awaitable<R>, failed: (error: unknown) => Awaitable<R>): Awaitable<R> {
   try {
     return andThen(work(), (value) => value, failed);
@@ -23,7 +23,7 @@ export function attempt<R>(work: () => Awaitable<R>, failed: (error: unknown) =>
   }
 }
 
-/** Whether a value is still to come. */
+/** Whether a value is a pending promise. */
 export function isPending<T>(value: Awaitable<T>): value is Promise<T> {
   return value instanceof Promise;
 }

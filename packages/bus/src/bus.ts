@@ -58,22 +58,22 @@ import { Heartbeat } from './websocket/heartbeat.ts';
 import { type SessionHost, WebSocketSessions } from './websocket/sessions.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
-/** A dead node is told as gone 12 s after its last sign of life, or one interval later: within 15 s. */
+/** A dead node is reported as gone 12 s after its last sign of life, plus up to one interval: within 15 s. */
 const REPORT_INTERVAL_MS = 2_000;
-/** How soon the other nodes are told of a change in the number of clients. */
+/** Delay before the other nodes are notified of a change in the number of clients. */
 const CHANGE_INTERVAL_MS = 250;
 const CLOSE_MS = 10_000;
-/** The share of a close's time that connections have; the rest is for operators and engine. */
+/** The share of the shutdown time given to connections; the rest is for operators and the engine. */
 const DRAIN_SHARE = 0.8;
-/** The engine may flush for this long, however short the time was, in milliseconds. */
+/** Minimum time for the engine to flush, however short the shutdown time, in milliseconds. */
 const MIN_REST_MS = 1_000;
-/** What is said of an event that is to be published later. */
+/** The result for an event that is scheduled for later. */
 const NOT_YET = { sequence: 0, epoch: '', delivered: 0 };
-/** How long answers that wait for storage may still take, in milliseconds. */
+/** How long pending answers may wait for storage during shutdown, in milliseconds. */
 const SETTLE_MS = 5_000;
 
 /**
- * A message bus in this process: publish and subscribe here, attach it to HTTP servers for clients over WebSocket.
+ * An in-process message bus: publish and subscribe from code, and attach it to HTTP servers for WebSocket clients.
  *
  * @example
  * const bus = await createBus();
@@ -102,7 +102,7 @@ export class Bus extends Core implements SessionHost {
   readonly heartbeat: Heartbeat;
   private readonly greeting: Greeting;
   readonly operators: readonly Operator[];
-  /** Null when they were left out. */
+  /** Null when disabled, like the three below. */
   readonly webhooks: WebhookOperator | null;
   readonly cron: CronOperator | null;
   readonly store: StoreOperator | null;
@@ -115,7 +115,7 @@ export class Bus extends Core implements SessionHost {
   private closing: Promise<void> | null = null;
   private isClosed = false;
 
-  /** Makes a bus that is not open yet; {@link createBus} makes one that is. */
+  /** Creates a bus without starting it; use {@link createBus} for a started one. */
   constructor(given: CreateBusOptions = {}) {
     const { publish = [], joined, left, http } = given.hooks ?? {};
     const inspectors = publish.filter((hook): hook is Inspector => typeof hook !== 'function');
@@ -170,7 +170,7 @@ export class Bus extends Core implements SessionHost {
     this.posts = new SessionPosts(this, this.ingress);
   }
 
-  /** {@link adjust} for the operators; what is not given stays. Other settings of theirs are for good. */
+  /** Like {@link adjust}, for operators. Omitted settings are unchanged; other operator settings cannot be changed. */
   adjustOperators({ store, lease, cron, webhook }: OperatorOptions): void {
     if (store) this.store?.adjust(store);
     if (lease) this.lease?.adjust(lease);
@@ -183,7 +183,7 @@ export class Bus extends Core implements SessionHost {
     for (const attached of this.attached) attached.adjust(this.options);
   }
 
-  /** Opens the engine and takes up what is kept in it. */
+  /** Opens the engine and loads the stored state. */
   async start(): Promise<void> {
     await this.engine.open(this.engineEvents);
     this.rooms.tenant('default');
@@ -195,7 +195,7 @@ export class Bus extends Core implements SessionHost {
     for (const operator of this.operators) operator.start();
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
-    // That the storage is away is told already.
+    // Errors of a beat are ignored: a storage outage is already reported.
     if (this.engine.presence !== null) {
       this.sessionOpened.add(() => this.beatSoon());
       this.sessionLeft.add(() => this.beatSoon());
@@ -203,13 +203,13 @@ export class Bus extends Core implements SessionHost {
     this.every(REPORT_INTERVAL_MS, () => void this.beat().catch(() => {}));
   }
 
-  /** Tells the other nodes, if there can be any, how this one is doing, and takes note of which of them live. */
+  /** Reports this node's status to the other nodes, if any, and records which of them are alive. */
   private async beat(): Promise<void> {
     const others = await this.directory.beat();
     if (others !== null) this.rosters.nodes(others);
   }
 
-  /** The other nodes count this one's clients: they are told soon after one came or went. */
+  /** Other nodes count this node's clients, so they are notified soon after a client connects or disconnects. */
   private beatSoon(): void {
     if (this.nextBeat !== null || this.closing !== null) return;
     this.nextBeat = setTimeout(() => {
@@ -218,13 +218,13 @@ export class Bus extends Core implements SessionHost {
     }, CHANGE_INTERVAL_MS).unref();
   }
 
-  /** Tells that clients are taken from now on; {@link createBus} has told it. */
+  /** Reports that the bus accepts clients; {@link createBus} already does this. */
   announceStart(): void {
     this.hasStarted = true;
     this.events.emit('server_started', null, { version: this.options.version, node: this.options.node });
   }
 
-  /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
+  /** Loads the stored state. In degraded mode the bus starts without it and loads it once the storage recovers. */
   private async loadState(): Promise<void> {
     try {
       await this.accessList.load();
@@ -243,12 +243,12 @@ export class Bus extends Core implements SessionHost {
     }
   }
 
-  // The program's own side --------------------------------------------------------------------------------------------
+  // In-process API ----------------------------------------------------------------------------------------------------
 
   /**
-   * Publishes an event to `room:channel`, or to a whole room. Resolves with where it was stored; rejects with a
-   * `BusError` when it is refused. Hooks, `authorize` and the bounds of channels and memory hold for the program as for
-   * its clients; `maxMessageBytes` and rates bound connections alone. An event for later is kept as a job of `op.cron`.
+   * Publishes an event to `room:channel`, or to a whole room. Resolves with its stored position; rejects with a
+   * `BusError` when refused. Hooks, `authorize` and the channel and memory limits apply as for clients;
+   * `maxMessageBytes` and rate limits apply only to connections. An event for later is stored as an `op.cron` job.
    */
   async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<PublishResult> {
     const { from, principal, event } = givenEvent(address, payload, options);
@@ -259,8 +259,8 @@ export class Bus extends Core implements SessionHost {
   }
 
   /**
-   * Calls `handler` with every event of `room:channel`, or of all channels of a room (`room:*`), in order. What it
-   * throws goes to `onFault`. Resolves with the way to stop once no later event is missed.
+   * Calls `handler` with every event of `room:channel`, or of all channels of a room (`room:*`), in order. Errors it
+   * throws go to `onFault`. Resolves once the subscription is active, with a function that stops it.
    */
   async subscribe(
     address: string,
@@ -275,7 +275,7 @@ export class Bus extends Core implements SessionHost {
     }
     checkTenant(tenant);
     this.requireOpen();
-    // Events of other nodes are for tenants that this node knows.
+    // Events from other nodes are only delivered to tenants known to this node.
     this.rooms.tenant(tenant);
     await this.interest.add(tenant, room);
     const { onFault } = this.options;
@@ -293,7 +293,7 @@ export class Bus extends Core implements SessionHost {
     };
   }
 
-  /** Calls `listener` with every event of a type (`*`: of all): `client_connected`, `slow_consumer` …; see TELEMETRY. */
+  /** Calls `listener` for every event of a type (`*` for all): `client_connected`, `slow_consumer` …; see TELEMETRY. */
   on(type: string, listener: (event: BusEvent, happening: Happening) => void): () => void {
     requireFunction(listener, 'listener', 'on()');
     return this.events.on((happening) => {
@@ -303,7 +303,7 @@ export class Bus extends Core implements SessionHost {
 
   // Transports --------------------------------------------------------------------------------------------------------
 
-  /** Takes WebSocket upgrades of a server that the program opens and closes itself. */
+  /** Accepts WebSocket upgrades on a server that the program opens and closes itself. */
   attach(server: Server, options: AttachOptions = {}): Attached {
     checkAttach(server, options);
     this.requireOpen();
@@ -337,7 +337,7 @@ export class Bus extends Core implements SessionHost {
     return attached;
   }
 
-  /** Handshakes refused since the start at all servers that were ever attached, by their HTTP status. */
+  /** Handshakes refused since the start, by HTTP status, over all servers ever attached. */
   refusals(): Map<number, number> {
     const sums = new Map<number, number>();
     for (const { refusals } of this.attached) {
@@ -360,7 +360,7 @@ export class Bus extends Core implements SessionHost {
     });
   }
 
-  /** Connects a client of any transport: its session, its first membership, its welcome. */
+  /** Connects a client of any transport: opens its session, joins its first membership and sends its welcome. */
   connect(arrival: Arrival, wire: Wire): Session {
     const session = this.openSession(arrival, wire);
     const opened = this.greeting.send(session, arrival.join);
@@ -375,7 +375,7 @@ export class Bus extends Core implements SessionHost {
     else super.receiveFromNode(message);
   }
 
-  /** Asks the backend, if one is named, who may connect as whom. Rejects with a BusError that refuses it. */
+  /** Asks the backend, if configured, who the client is. Rejects with a BusError when it refuses the connection. */
   async admit(arrival: Arrival): Promise<Arrival> {
     const principal = await this.http.connect(arrival.principal, arrival.join);
     if (principal !== arrival.principal) this.requireWelcome(principal);
@@ -390,11 +390,11 @@ export class Bus extends Core implements SessionHost {
     this.ingress.receiveBinary(session);
   }
 
-  // Its end -----------------------------------------------------------------------------------------------------------
+  // Shutdown ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Takes no more clients, lets other nodes drive its groups, and sends its clients away in even slices over `overMs`,
-   * while it serves the rest. Each is told first, and what it sent is answered. With 0 all stay until {@link close}.
+   * Stops accepting clients, hands its groups over to other nodes, and disconnects clients in even slices over `overMs`
+   * while serving the rest. Each is notified first and its requests are answered. With 0 all stay until {@link close}.
    */
   async retire(overMs: number): Promise<void> {
     this.isDraining = true;
@@ -405,8 +405,8 @@ export class Bus extends Core implements SessionHost {
   }
 
   /**
-   * Takes no more clients, tells those that are there, lets what they sent settle, and closes them with 1001: all of it
-   * within `withinMs`, however slow their lines are. They are told to come back spread over `spreadMs`. New clients are taken again once {@link isDraining} is unset.
+   * Stops accepting clients, notifies the connected ones, lets requests settle and closes all with 1001 within
+   * `withinMs`, even slow ones. Clients reconnect spread over `spreadMs`. Unset {@link isDraining} to accept new ones.
    */
   async drain(withinMs: number, reason: string, spreadMs: number = withinMs): Promise<void> {
     const deadline = performance.now() + withinMs;
@@ -419,7 +419,7 @@ export class Bus extends Core implements SessionHost {
     const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
     await atMost(Math.min(SETTLE_MS, left() / 2), settled);
     await atMost(Math.min(SETTLE_MS, left() / 2), this.streams.drain().catch(this.options.onFault));
-    // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
+    // Queued data may be sent until three quarters of the time have passed; the rest is for the close frame.
     for (const session of [...this.sessions()]) {
       this.closeSession(session, CLOSE.GOING_AWAY, reason, left() * 0.75);
     }
@@ -429,8 +429,8 @@ export class Bus extends Core implements SessionHost {
   }
 
   /**
-   * Tells the clients, flushes, closes every connection with 1001 and lets go of every resource, the engine included,
-   * within `withinMs` (10 s). Attached servers go on without the bus. Idempotent.
+   * Notifies the clients, flushes, closes every connection with 1001 and releases all resources, including the engine,
+   * within `withinMs` (10 s). Attached servers keep running without the bus. Idempotent.
    */
   close({ withinMs = CLOSE_MS }: { readonly withinMs?: number } = {}): Promise<void> {
     this.closing ??= this.shutDown(withinMs);
@@ -438,7 +438,7 @@ export class Bus extends Core implements SessionHost {
   }
 
   private async shutDown(withinMs: number): Promise<void> {
-    // A bus that could not start has nothing to stop, nor a storage to write it to.
+    // A bus that failed to start has no stop to report, and no storage to record it in.
     if (this.hasStarted) this.events.emit('server_stopping', null, { node: this.options.node });
     for (const timer of this.timers) clearInterval(timer);
     if (this.nextBeat !== null) clearTimeout(this.nextBeat);
@@ -446,13 +446,13 @@ export class Bus extends Core implements SessionHost {
       await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
       await this.stopAll(withinMs * (1 - DRAIN_SHARE));
     } finally {
-      // Last: until then whoever comes is told to come again, and not that nothing is here.
+      // Detach last: until then new clients get a refusal that tells them to retry.
       for (const { detach } of this.attached) detach();
     }
   }
 
   private async stopAll(withinMs: number): Promise<void> {
-    // Until here the program may still tell the others that a client has left.
+    // Until here the program may still notify others that a client has left.
     this.isClosed = true;
     this.heartbeat.stop();
     this.memory.stop();
@@ -469,13 +469,13 @@ export class Bus extends Core implements SessionHost {
     await atMost(Math.max(MIN_REST_MS, withinMs), rest);
   }
 
-  /** Whoever was asked who connects is asked again: a renewed token is worth no more than the first one was. */
+  /** Repeats the check made at connect: a renewed token gives no more rights than the first one. */
   private async verifyAnew(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
     const verified = await verification(who, this.options.now);
     return verified.ok ? { ok: true, principal: await this.http.connect(verified.principal, undefined) } : verified;
   }
 
-  /** Throws STORAGE_UNAVAILABLE once the bus is closed: nothing would keep or deliver what it is given. */
+  /** Throws STORAGE_UNAVAILABLE once the bus is closed, since nothing could be stored or delivered. */
   private requireOpen(): void {
     if (this.isClosed) {
       throw new BusError('STORAGE_UNAVAILABLE', 'This bus is closed; createBus() makes another one.', {});

@@ -8,8 +8,8 @@ const SPACE = 'channel';
 const PAGE = 1_000;
 
 /**
- * The channels that somebody made by hand. They live in the key-value store, so that a durable engine keeps them over a
- * restart and every node of a cluster knows them.
+ * The channels that were created explicitly. They are stored in the key-value store, so that a durable engine keeps
+ * them over a restart and every node of a cluster knows them.
  */
 export class Catalog {
   private readonly rooms: Rooms;
@@ -24,12 +24,12 @@ export class Catalog {
     this.notices = notices;
   }
 
-  /** Follows what other nodes make; returns the way to stop. */
+  /** Follows changes by other nodes; returns a function that stops it. */
   start(): () => void {
     return this.store.watch(SPACE, (change) => this.follow(change));
   }
 
-  /** Reads what earlier runs and other nodes made; called again when the store was away and has come back. */
+  /** Loads the channels of earlier runs and other nodes; called again after a storage outage. */
   async load(): Promise<void> {
     for (const tenant of await this.store.tenants(SPACE)) {
       for (let after: string | undefined; ; ) {
@@ -43,8 +43,8 @@ export class Catalog {
   }
 
   /**
-   * Makes a channel, or takes one over that made itself: its stream and members stay. Throws ALREADY_EXISTS when
-   * somebody made it by hand, on whichever node.
+   * Creates a channel, or takes over an automatically created one, keeping its stream and members. Throws
+   * ALREADY_EXISTS when it was already created explicitly, on any node.
    */
   create(tenantName: string, room: string, name: string, given: Partial<ChannelTraits>): Awaitable<Channel> {
     const tenant = this.rooms.tenant(tenantName);
@@ -62,8 +62,8 @@ export class Catalog {
   }
 
   /**
-   * Changes what is given of a channel's traits, on every node. Throws NOT_FOUND for one that nobody made by hand, and
-   * CONFLICT when another changed it at the same time.
+   * Changes the given traits of a channel, on every node. Throws NOT_FOUND for one that was not created explicitly, and
+   * CONFLICT after a concurrent change.
    */
   async update(channel: Channel, given: Partial<ChannelTraits>): Promise<Channel> {
     const { tenant, room, channel: name } = channel;
@@ -90,7 +90,7 @@ export class Catalog {
     return this.store.set(space(tenant), `${room}:${channel}`, JSON.stringify(traits), { ifVersion });
   }
 
-  /** Deletes an empty channel with its history: if it comes back, it has a new epoch. */
+  /** Deletes an empty channel with its history; if it is created again, it has a new epoch. */
   async delete(channel: Channel): Promise<void> {
     this.rooms.remove(channel);
     await this.store.delete(space(channel.tenant), `${channel.room}:${channel.channel}`);

@@ -7,7 +7,7 @@ import { SortedKeys } from './engine/memory/sorted-keys.ts';
 import type { SenderRates } from './rules/admission.ts';
 import type { ChannelPolicy } from './rules/rules.ts';
 
-/** How a channel came to be, and what it keeps. */
+/** How a channel was created, and its settings. */
 export interface ChannelTraits {
   readonly createdAt: number;
   readonly createdBy: string;
@@ -15,11 +15,11 @@ export interface ChannelTraits {
   readonly description: string | null;
   /** Built in: cannot be deleted. */
   readonly hardcoded: boolean;
-  /** Made by a join or an event, not by `create_channel`. */
+  /** Created by a join or an event, not by `create_channel`. */
   readonly autoCreated: boolean;
-  /** Outlives its members although nobody made it by hand. */
+  /** Kept when empty, even though it was created automatically. */
   readonly retain: boolean;
-  /** What of the retention was settled for this channel alone; it comes before every rule. */
+  /** Retention settings of this channel alone; they take precedence over every rule. */
   readonly retention: Partial<Retention>;
 }
 
@@ -27,9 +27,9 @@ const NONE: readonly Channel[] = [];
 const NO_MEMBERS: ReadonlyMap<Session, Membership> = new Map();
 
 /**
- * One channel of this node, or (named `*`) the room-wide stream of its room, whose members are the room's subscribers,
- * or (named by a pattern) no stream at all, but a place whose members get what the matching channels of the room get.
- * It is the stream's address too: engines hand it back, and the hub need not look it up.
+ * One channel of this node. The channel named `*` is the room-wide stream, whose members are the room's subscribers.
+ * One named by a pattern has no stream: its members receive the events of the matching channels of the room. It doubles
+ * as the stream's address, so engines hand it back and the hub needs no lookup.
  */
 export class Channel implements StreamAddress, Place {
   readonly tenant: string;
@@ -37,28 +37,28 @@ export class Channel implements StreamAddress, Place {
   readonly channel: string;
   readonly parent: Room;
   readonly isWide: boolean;
-  /** Whether a pattern takes a channel in; null for a place that is no pattern. */
+  /** Tests whether the pattern matches a channel; null for a place that is not a pattern. */
   readonly matches: ((channel: string) => boolean) | null;
   traits: ChannelTraits;
-  /** Null while nobody is a member: most channels of a large bus rest. */
+  /** Null while there are no members: most channels of a large bus are idle. */
   private ownMembers: Map<Session, Membership> | null = null;
-  /** Members that want to know who comes and goes; null when there are none, since most channels have none. */
+  /** Members that watch presence; null when there are none, as for most channels. */
   watchers: Set<Session> | null = null;
-  /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
+  /** Every session that receives an event of this channel, without duplicates; null after a membership change. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
-  /** How fast each sender publishes here; null where no rule bounds it. */
+  /** The publish rate of each sender; null when no rule limits it. */
   rates: SenderRates | null = null;
-  /** What rules and its own traits settle for it; null until it is asked for, and again when rules change. */
+  /** The policy from the rules and its own traits; null until first used, and after a rule change. */
   policy: ChannelPolicy | null = null;
   /** The patterns of its room that match it, as of the room's {@link Room.patternChanges}. */
   private matching: readonly Channel[] = NONE;
   private matchedAt = 0;
-  /** Where its stream stood when a member of this node first joined it, while none of its events has come since. */
+  /** The stream's position when the first member of this node joined, until the first event arrives. */
   base: Position | null = null;
-  /** The last event of its stream that was handed to members of this node. */
+  /** The last event of its stream that was delivered to members of this node. */
   last: StreamEvent | null = null;
-  /** The identity whose quota it counts for; null for what the server, a command or another node made. */
+  /** The identity whose quota it counts against; null for channels made by the server, a command or another node. */
   owner: string | null = null;
 
   constructor(
@@ -81,7 +81,7 @@ export class Channel implements StreamAddress, Place {
     return this.ownMembers ?? NO_MEMBERS;
   }
 
-  /** Notes a member, or what holds for it now. {@link Rooms.join} does what belongs to it. */
+  /** Adds a member or updates its membership. {@link Rooms.join} does the rest of a join. */
   enter(session: Session, membership: Membership): void {
     this.ownMembers ??= new Map();
     this.ownMembers.set(session, membership);
@@ -95,7 +95,7 @@ export class Channel implements StreamAddress, Place {
     return !this.isWide && this.matches === null;
   }
 
-  /** The patterns of its room that take it in; found anew only when those of the room have changed. */
+  /** The patterns of its room that match it; recomputed only when the room's patterns change. */
   get patterns(): readonly Channel[] {
     const { parent } = this;
     if (this.matchedAt === parent.patternChanges) return this.matching;
@@ -105,20 +105,20 @@ export class Channel implements StreamAddress, Place {
     return this.matching;
   }
 
-  /** Whether a member of this place gets the events of a channel of its room; all get those of the room-wide stream. */
+  /** Whether members of this place receive the events of a channel of its room; room-wide events reach everyone. */
   reaches(channel: Channel, coverage: Coverage | null): boolean {
     if (channel === this || channel.isWide) return true;
     if (this.matches === null ? !this.isWide : !this.matches(channel.channel)) return false;
     return coverage === null || coverage.includes(channel.channel);
   }
 
-  /** Whether nobody would miss it: made by itself, empty, and silent since before `before`. */
+  /** Whether it can be removed: created automatically, empty, and without traffic since before `before`. */
   isIdle(before: number): boolean {
     const { autoCreated, retain } = this.traits;
     return autoCreated && !retain && this.members.size === 0 && this.lastTraffic < before;
   }
 
-  /** Adds or removes someone who wants to know who comes and goes. */
+  /** Adds or removes a presence watcher. */
   watch(session: Session, wants: boolean): void {
     if (wants) {
       this.watchers ??= new Set();
@@ -151,9 +151,9 @@ export class Room {
   readonly channels: Map<string, Channel> = new Map();
   /** The names of its channels in order, for lists. */
   readonly names: SortedKeys = new SortedKeys();
-  /** The patterns that somebody joined it by. */
+  /** The patterns that clients joined. */
   readonly patterns: Map<string, Channel> = new Map();
-  /** How often those have changed. */
+  /** How often the set of patterns has changed. */
   patternChanges = 0;
   /** The room-wide stream; its members subscribe to the whole room. */
   readonly wide: Channel;
@@ -169,20 +169,20 @@ export class Room {
     return channel === WILDCARD ? this.wide : (this.channels.get(channel) ?? this.patterns.get(channel));
   }
 
-  /** Whether a built-in channel is in it; those are made before all others. */
+  /** Whether it holds a built-in channel; those are created before all others, so the first one decides. */
   get hardcoded(): boolean {
     for (const channel of this.channels.values()) return channel.traits.hardcoded;
     return false;
   }
 
-  /** All that one can be a member of in this room. */
+  /** Everything in this room that a client can be a member of. */
   *places(): Generator<Channel> {
     yield this.wide;
     yield* this.channels.values();
     yield* this.patterns.values();
   }
 
-  /** Every client with a membership in this room, each once. */
+  /** Every client with a membership in this room, without duplicates. */
   members(): Set<Session> {
     const all = new Set<Session>(this.wide.members.keys());
     for (const place of this.places()) for (const session of place.members.keys()) all.add(session);
@@ -202,11 +202,11 @@ export class Tenant {
   readonly identities: Identities = new Identities();
   /** Members of `*:*`: all events of the tenant. */
   readonly everything: Channel;
-  /** Mailboxes that somebody reads live; they count as no channels and are in no list. */
+  /** Mailboxes with live readers; they do not count as channels and are not listed. */
   readonly mail: Room;
   readonly traffic: Traffic;
   channelCount = 0;
-  /** Channels that each identity made by publishing or joining. */
+  /** The number of channels that each identity created by publishing or joining. */
   readonly madeBy: Map<string, number> = new Map();
 
   constructor(name: string, traits: ChannelTraits, traffic: Traffic) {

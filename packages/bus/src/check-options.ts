@@ -1,6 +1,6 @@
 import { BusError, nearestNames } from '@arqonbus/protocol';
 
-/** What a value has to be, and whether it is. */
+/** What a value must be, for the error message, and the check. */
 type Kind = readonly [sentence: string, test: (value: unknown) => boolean];
 type Fields = Readonly<Record<string, Kind>>;
 
@@ -18,7 +18,7 @@ const TEXTS: Kind = [
   'an array of texts',
   (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
 ];
-/** `Infinity` is a way to say that there is no bound. */
+/** `Infinity` means unlimited. */
 const BOUND: Kind = ['a number of at least 0', (value) => typeof value === 'number' && value >= 0];
 const LEFT_OUT: Kind = ['an object with its limits, or false', (value) => isObject(value) || value === false];
 
@@ -115,7 +115,7 @@ const ATTACH: Fields = {
 
 const SUBSCRIBE: Fields = { tenant: TEXT };
 
-/** Throws VALIDATION_ERROR for options of `createBus()` that there are not, or that are something else. */
+/** Throws VALIDATION_ERROR for unknown or invalid options of `createBus()`. */
 export function checkCreateOptions(given: unknown): void {
   if (!isObject(given)) throw invalid('options', 'createBus() takes an object of options, or nothing.');
   check(given, CREATE, 'createBus()', '');
@@ -126,7 +126,7 @@ export function checkCreateOptions(given: unknown): void {
   check(operators, OPERATORS, 'createBus()', 'operators.');
 }
 
-/** The same for `attach()`; and for what is no server, which would never hand an upgrade on. */
+/** The same for `attach()`; also rejects objects that are not servers, which would never pass on an upgrade. */
 export function checkAttach(server: unknown, options: unknown): void {
   if (!has(server, 'on', 'off', 'emit', 'listeners')) {
     throw invalid(
@@ -145,12 +145,12 @@ export function checkSubscribe(handler: unknown, options: unknown): void {
   check(options, SUBSCRIBE, 'subscribe()', '');
 }
 
-/** Throws VALIDATION_ERROR for a callback that is none. */
+/** Throws VALIDATION_ERROR for a callback that is not a function. */
 export function requireFunction(value: unknown, name: string, call: string): void {
   if (typeof value !== 'function') throw invalid(name, `${call} takes a function as "${name}".`);
 }
 
-/** Throws VALIDATION_ERROR for an option that there is not, or for one that is not of its kind. */
+/** Throws VALIDATION_ERROR for an unknown option or one of the wrong type. */
 function check(given: Readonly<Record<string, unknown>>, fields: Fields, call: string, before: string): void {
   for (const [name, value] of Object.entries(given)) {
     const field = `${before}${name}`.slice(0, 140);

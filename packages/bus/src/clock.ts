@@ -1,17 +1,17 @@
-/** Time, as operators need it; tests pass one that they move themselves. */
+/** The clock for operators; tests pass one that they control. */
 export interface Clock {
-  /** Milliseconds since 1970, as the machine's clock has it: it may be set forward or back. */
+  /** Milliseconds since 1970 by the wall clock, which may be set forward or back. */
   now(): number;
-  /** Milliseconds since some moment; only ever grows, and at the pace of time. Differences are made of these. */
+  /** Milliseconds on a monotonic clock, for measuring durations. */
   steady(): number;
-  /** Calls back once, `ms` milliseconds from now, however many those are; returns the way to call it off. */
+  /** Calls back once after `ms` milliseconds, with no upper limit; returns a function that cancels it. */
   after(ms: number, callback: () => void): () => void;
 }
 
-/** The longest delay that a timer takes; beyond it Node would fire at once. */
+/** The longest delay that a timer takes; for longer ones Node fires at once. */
 const MAX_TIMER_MS = 2_147_483_647;
 
-/** The machine's clock. A timer that still runs does not keep the process alive. */
+/** The system clock. A pending timer does not keep the process alive. */
 export function systemClock(now: () => number = Date.now): Clock {
   return {
     now,

@@ -2,23 +2,23 @@ import { BusError, type JsonObject } from '@arqonbus/protocol';
 import type { Session } from './connection/session.ts';
 import type { Awaitable, Presence } from './engine/engine.ts';
 
-/** Changes of one message between nodes. */
+/** The most changes in one message between nodes. */
 const MOST_CHANGES = 200;
 
-/** Tells other nodes of this node's clients. Without presence it does nothing. */
+/** Reports this node's clients to other nodes. Does nothing without presence. */
 export class Cluster {
   private readonly presence: Presence | null;
   private readonly node: string;
   private readonly onFault: (error: unknown) => void;
   private changed: Set<Session> = new Set();
-  /** By tenant: what the other nodes are to be told at the end of this turn. */
+  /** By tenant: changes to send to the other nodes at the end of this turn. */
   private told: Map<string, JsonObject[]> = new Map();
   private isDue = false;
-  /** What was told last, once it is on its way. */
+  /** The previous send; later ones wait for it. */
   private tail: Promise<unknown> = Promise.resolve();
   private withdrawn: Awaitable<void>[] = [];
   private messages = 0;
-  /** Names this run of the node: its messages are counted anew. */
+  /** Identifies this run of the node; message numbers start again with each run. */
   private readonly run: string;
 
   constructor(
@@ -32,7 +32,7 @@ export class Cluster {
     this.run = run;
   }
 
-  /** A client connected, changed its profile, joined or left. What changes in one turn is announced once. */
+  /** A client connected, changed its profile, joined or left. Changes of one turn are announced once. */
   announce(session: Session): void {
     if (this.presence === null) return;
     this.changed.add(session);
@@ -48,8 +48,8 @@ export class Cluster {
   }
 
   /**
-   * Tells the other nodes of a change in who is where, with the others of this turn, in their order, and after what
-   * {@link announce} and {@link withdraw} put in place: whoever reads that later misses nothing.
+   * Reports a membership change to the other nodes, batched with the others of this turn, in order, and after the
+   * updates of {@link announce} and {@link withdraw}, so that later reads include it.
    */
   tell(tenant: string, change: JsonObject): void {
     if (this.presence === null) return;
@@ -80,7 +80,7 @@ export class Cluster {
 
   private place(session: Session): Awaitable<void> {
     const { principal, id, identity } = session;
-    // Without a prototype, since a room may be called "constructor".
+    // No prototype, since a room may be called "constructor".
     const channels: Record<string, string> = Object.create(null);
     const states: Record<string, unknown> = Object.create(null);
     for (const [place, membership] of session.memberships) {
@@ -114,7 +114,7 @@ export class Cluster {
     try {
       await act();
     } catch (error) {
-      // That the storage is away is told already, and the engine announces everybody anew when it is back.
+      // The storage outage is already reported, and the engine announces all clients again once it recovers.
       if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.onFault(error);
     }
   }

@@ -61,12 +61,12 @@ import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
 import { RuledPresence } from './subscribe/ruled-presence.ts';
 
-/** The client is done (RFC 6455 section 7.4.1). */
+/** The client closed normally (RFC 6455 section 7.4.1). */
 export const NORMAL_CLOSURE = 1_000;
-/** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
+/** How long a closing connection may take to read the data queued before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
 
-/** What the embedding program wants to be asked and told, and whom it wants asked. */
+/** The hooks of the embedding program. */
 export interface CoreHooks {
   readonly publish: readonly PublishHook[];
   readonly joined?: MembershipHook | undefined;
@@ -74,7 +74,7 @@ export interface CoreHooks {
   readonly http?: HttpHookOptions | undefined;
 }
 
-/** The parts of a bus that commands, operators and transports work with, each made with what it needs. */
+/** The components of a bus that commands, operators and transports use, wired together. */
 export class Core {
   readonly options: BusOptions;
   readonly engine: Engine;
@@ -91,7 +91,7 @@ export class Core {
   readonly inspector: Inspector;
   readonly ephemeral: Ephemeral;
   readonly hops: Hops;
-  /** Backends that are asked before the fact. */
+  /** Backends that are called before an action takes effect. */
   readonly http: HttpHooks;
   readonly publisher: Publisher;
   readonly mail: Mailboxes;
@@ -110,7 +110,7 @@ export class Core {
   readonly lines: ClientLines;
   readonly receipts: Receipts;
   readonly groups: Groups;
-  /** Texts that grow while they are read. */
+  /** Texts that are read while they are being written. */
   readonly streams: TokenStreams;
   readonly pieces: Pieces;
   readonly requests: Requests;
@@ -121,14 +121,14 @@ export class Core {
   readonly idle: IdleSweep;
   readonly expiry: TokenExpiry;
   readonly startedAt: number;
-  /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
+  /** Called when the last connection of an identity has closed: what it owns and is not durable is removed. */
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
-  /** Told when a client has connected. */
+  /** Called when a client has connected. */
   readonly sessionOpened: Set<(session: Session) => void> = new Set();
-  /** Told when a connection has gone. */
+  /** Called when a connection has closed. */
   readonly sessionLeft: Set<(session: Session) => void> = new Set();
   private readonly flusher = new Flusher();
-  /** Whether new clients are turned away. */
+  /** Whether new clients are refused. */
   isDraining = false;
 
   constructor(engine: Engine, inspector: Inspector, hooks: CoreHooks, options: BusOptions) {
@@ -159,7 +159,7 @@ export class Core {
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
     const { publish } = hooks;
     this.hops = new Hops(options.maxHops);
-    // On one node every message with a cause was counted here.
+    // On a single node every message with a cause is already counted here.
     if (engine.presence !== null) {
       this.hub.tap(({ stream, text }) => this.hops.learn(stream.tenant, text));
     }
@@ -212,18 +212,18 @@ export class Core {
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
-  /** What the engine tells; pass it to `Engine.open`. */
+  /** Handlers for engine events; pass them to `Engine.open`. */
   readonly engineEvents: EngineEvents = {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
     historyGap: (stream) => {
       this.notices.historyGap(stream);
-      // A stream that began anew may hold what did not come by.
+      // A stream with a new epoch may hold events that were never delivered here.
       this.waits.recheck(stream.tenant, stream.room);
       this.groups.doubtStream(stream);
     },
     gap: (tenant, room, missing) => {
-      // All of it comes by, to whoever follows the room in any way.
+      // With `missing`, all lost events are redelivered, to every kind of subscriber of the room.
       if (missing !== undefined) return this.repairs.raise(missing);
       this.repairs.gap(tenant, room);
       this.waits.recheck(tenant, room);
@@ -242,9 +242,9 @@ export class Core {
   };
 
   /**
-   * Puts other bounds and rules in force while the bus runs. `maxBacklogBytes` and `presenceGraceMs` are for connections
-   * and watchers to come; `maxMessageBytes`, `compression`, and connections by address and subject for servers attached
-   * from now on. Throws VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   * Applies new limits and rules while the bus runs. `maxBacklogBytes` and `presenceGraceMs` apply to new connections
+   * and watchers; `maxMessageBytes`, `compression`, and the connection limits by address and subject to servers
+   * attached later. Throws VALIDATION_ERROR for invalid rules, and then changes nothing.
    */
   adjust(change: Partial<Adjustable>): void {
     const { options, rates, rooms, rules } = this;
@@ -271,7 +271,7 @@ export class Core {
     }
   }
 
-  /** Makes the session of a client that has just connected. */
+  /** Creates the session of a newly connected client. */
   openSession(arrival: Arrival, wire: Wire): Session {
     const { principal, profile, clientKey, address, postId } = arrival;
     const { options, rooms, rates } = this;
@@ -313,8 +313,8 @@ export class Core {
   }
 
   /**
-   * Cleans up after a connection, however it ended. Idempotent. `isFarewell`: whoever watches presence is told at once
-   * that it left; else it may be back in a moment.
+   * Cleans up after a connection, however it ended. Idempotent. With `isFarewell`, presence watchers are notified at
+   * once; otherwise they wait, since the client may reconnect shortly.
    */
   disconnect(session: Session, reason: string, isFarewell = false): void {
     if (session.closed) return;
@@ -337,14 +337,14 @@ export class Core {
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }
 
-  /** Sends what is queued, then closes the connection with a code of PROTOCOL section 8. */
+  /** Flushes the queue, then closes the connection with a code of PROTOCOL section 8. */
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
     this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN || code === NORMAL_CLOSURE);
   }
 
-  /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
+  /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for a principal that the tenant bars. */
   requireWelcome(principal: Principal): void {
     const barred = this.accessList.barred(principal);
     if (barred === null) return;
@@ -372,14 +372,14 @@ export class Core {
     session.send(encodeError(refused, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
   }
 
-  /** Answers a frame that was no valid envelope. */
+  /** Answers a frame that was not a valid envelope. */
   refused(session: Session, refusal: Refusal): void {
     const { tenant } = session.principal;
     this.faults.failed(refusal.code, { tenant, client_id: session.id, message_id: refusal.requestId });
     session.send(encodeError(refusal, refusal.requestId, refusal.command));
   }
 
-  /** What a client may know of a fault of the server's own: an id that finds it in the log. */
+  /** What a client is told of an internal error: an id that finds it in the log. */
   internal(error: unknown): BusError {
     const error_id = newId();
     this.options.onFault(Object.assign(new Error(`internal error ${error_id}`, { cause: error }), { error_id }));
@@ -388,7 +388,7 @@ export class Core {
     });
   }
 
-  /** Announces the end to clients, each with its own delay, so that they do not all come back at once. */
+  /** Announces the shutdown to clients, each with its own delay, so that they do not all reconnect at once. */
   announceShutdown(spreadMs: number, sessions: Iterable<Session> = this.sessions()): void {
     for (const session of sessions) {
       const reconnect_after_ms = Math.floor(100 + Math.random() * spreadMs);
@@ -396,7 +396,7 @@ export class Core {
     }
   }
 
-  /** Does what another node asks for. */
+  /** Handles a message from another node. */
   protected receiveFromNode(message: NodeMessage): void {
     const { kind, tenant: name, clients, text } = message;
     if (kind === 'call' || kind === 'answer') {
@@ -426,7 +426,7 @@ export class Core {
     }
   }
 
-  /** The connection cannot keep up: it is cut, and may resume what history keeps (guarantee 5). */
+  /** The connection cannot keep up: it is closed, and may resume from the stored history (guarantee 5). */
   private overrun(session: Session): void {
     this.faults.slowConsumers += 1;
     const { tenant } = session.principal;

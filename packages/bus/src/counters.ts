@@ -2,10 +2,10 @@ import type { ErrorCode } from '@arqonbus/protocol';
 
 const SECONDS = 60;
 
-/** Connections and envelopes of one tenant: plain numbers that the hot path adds to. */
+/** Connection and envelope counters of one tenant: plain numbers, cheap on the hot path. */
 export class Traffic {
   private readonly now: () => number;
-  /** Connections open now, and ever. */
+  /** Connections open now, and in total. */
   active = 0;
   connections = 0;
   /** Valid envelopes from clients since the start. */
@@ -19,7 +19,7 @@ export class Traffic {
     this.lastSecond = Math.floor(now() / 1000);
   }
 
-  /** Books what came since the last call; call about once a second. */
+  /** Records the count since the last call; call about once a second. */
   tick(): void {
     const second = Math.floor(this.now() / 1000);
     const passed = Math.min(second - this.lastSecond, SECONDS);
@@ -36,7 +36,7 @@ export class Traffic {
   }
 }
 
-/** What a refusal was about; none of it is content. */
+/** Context of a refused message, without its content. */
 export interface RefusedMessage {
   readonly tenant: string;
   readonly client_id: string;
@@ -45,12 +45,12 @@ export interface RefusedMessage {
   readonly channel?: string | undefined;
 }
 
-/** Told of a refused message; must neither throw nor wait. */
+/** Called for a refused message; must not throw or block. */
 export type RefusalListener = (code: ErrorCode, message: RefusedMessage) => void;
 
-/** What went wrong, for the metrics and the log. */
+/** Error counters, for the metrics and the log. */
 export class FaultCounters {
-  /** Told of refused messages, as far as the budget of each client goes. */
+  /** Called for refused messages, within the event budget of each client. */
   readonly refusals: Set<RefusalListener> = new Set();
   private readonly budget: { allows(tenant: string, clientId: string): boolean };
 

@@ -20,30 +20,30 @@ import type { MembershipHook } from './subscribe/join.ts';
 import type { Gate } from './websocket/gate.ts';
 import type { HeldRefusal } from './websocket/handshake.ts';
 
-/** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
+/** The identity that the `authenticate` hook returns; by default a user of the default tenant without limits. */
 export interface GivenPrincipal extends Partial<Omit<Principal, 'grants'>> {
-  /** Globs of what it may do; without it everything that the role allows. */
+  /** Globs of what it may do; by default everything that the role allows. */
   readonly grants?: GrantLists | null;
 }
 
 export interface BusHooks {
   /**
-   * What every event and private message passes, in this order, before it is stored: functions that return what may
-   * travel on or throw a `BusError`, and at most one content policy, such as `casil()` of `@arqonbus/casil`.
+   * Run in this order on every event and private message before it is stored: functions that return the message to send
+   * or throw a `BusError`, and at most one content policy, such as `casil()` of `@arqonbus/casil`.
    */
   readonly publish?: readonly (PublishHook | Inspector)[];
   /**
-   * Told when a client has become a member of a channel, a room (`*`) or a pattern; nothing waits for it, and what it
-   * throws goes to `onFault`.
+   * Called when a client has become a member of a channel, a room (`*`) or a pattern; nothing waits for it, and errors
+   * it throws go to `onFault`.
    */
   readonly joined?: MembershipHook;
-  /** The same when a client is a member no more: it left, was sent away, or its connection ended. */
+  /** Called when a membership ends: the client left, was removed, or its connection closed. */
   readonly left?: MembershipHook;
-  /** Backends that are asked over HTTP; rules name those of channels. */
+  /** Backends that are called over HTTP; those of channels are set by rules. */
   readonly http?: HttpHookOptions;
 }
 
-/** The families of op.* commands, with their limits. `false` leaves one out. */
+/** The families of op.* commands, with their limits. `false` disables one. */
 export interface OperatorOptions {
   readonly store?: StoreLimits | false;
   readonly lease?: LeaseLimits | false;
@@ -53,45 +53,45 @@ export interface OperatorOptions {
 }
 
 export interface CreateBusOptions {
-  /** Where streams live; in this process's memory unless given. The bus opens and closes it. */
+  /** Storage for streams; default: in this process's memory. The bus opens and closes it. */
   readonly engine?: Engine;
   /**
-   * Says who a connecting client is; throws a `BusError` `AUTHENTICATION_FAILED` to refuse it (401). Without it everybody is the anonymous
-   * user.
+   * Returns the identity of a connecting client; throws a `BusError` `AUTHENTICATION_FAILED` to refuse it (401).
+   * Without it every client is the anonymous user.
    */
   readonly authenticate?: (request: IncomingMessage) => Awaitable<GivenPrincipal>;
-  /** Says who the bearer of a token is that a connection renews itself with (`refresh_token`). */
+  /** Returns the identity for a token that a connection renews itself with (`refresh_token`). */
   readonly refresh?: (token: string) => Awaitable<GivenPrincipal>;
-  /** A second opinion on what role and grants allow; false refuses. */
+  /** An additional check on what role and grants allow; false refuses. */
   readonly authorize?: Authorize;
   readonly hooks?: BusHooks;
-  /** Rules of channels (RULES 1) that hold in every tenant; `op.rules.set` puts a tenant's own over them. */
+  /** Channel rules (RULES 1) for every tenant; a tenant's own, set with `op.rules.set`, take precedence. */
   readonly rules?: readonly Rule[];
-  /** Bounds and behaviour; see `BusOptions` for each with its default. */
+  /** Limits and behaviour; see `BusOptions` for each option and its default. */
   readonly limits?: Partial<BusOptions>;
   readonly operators?: OperatorOptions;
-  /** Commands of the program's own, beside those of the protocol. */
+  /** Additional commands of the program. */
   readonly commands?: (bus: Core) => readonly AnyCommand[];
-  /** Go on without stored rules, jobs and channels while the storage is away, and take them up when it is back. */
+  /** Start without stored rules, jobs and channels while the storage is unavailable, and load them once it recovers. */
   readonly startDegraded?: boolean;
-  /** Told of faults that no client can be told of; standard error, unless given. */
+  /** Called with faults that cannot be reported to a client; default: standard error. */
   readonly onFault?: (error: unknown) => void;
 }
 
-/** An unknown key is refused. What the wire calls `options` stands beside the rest (docs/protocol.md, "Options"). */
+/** Unknown keys are refused. The `options` of an envelope are given at the top level (docs/protocol.md, "Options"). */
 export interface PublishOptions extends SendOptions {
-  /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
+  /** The sender's name: envelopes have `app:NAME` as `from`. By default the bus itself is the sender. */
   readonly as?: string;
   readonly tenant?: string;
   /**
-   * Makes sending again harmless: the same id of the same name to the same channel is stored and delivered once within
-   * 120 s. `arq_` and 1-124 letters, digits, "_" or "-"; without it a fresh one.
+   * Makes retries safe: an event with the same id, name and channel is stored and delivered once within 120 s. `arq_`
+   * and 1-124 letters, digits, "_" or "-"; default: a new one.
    */
   readonly id?: string;
   readonly metadata?: Metadata;
 }
 
-/** Where an event was stored; of one for later, which job keeps it, and until when. */
+/** Where an event was stored; for one scheduled for later, its job and delivery time. */
 export interface PublishResult extends Published {
   readonly jobId?: string;
   /** RFC 3339. */
@@ -99,32 +99,32 @@ export interface PublishResult extends Published {
 }
 
 export interface AttachOptions {
-  /** The path of WebSocket upgrades; every other one is left to whoever else listens. Without it all are taken. */
+  /** The path of WebSocket upgrades; others are left to other listeners. By default all are accepted. */
   readonly path?: string;
-  /** Origins and hosts that may connect from a browser beside the server's own (PROTOCOL section 1). */
+  /** Origins and hosts that browsers may connect from, besides the server's own (PROTOCOL section 1). */
   readonly allowedOrigins?: readonly string[];
   readonly allowedHosts?: readonly string[];
-  /** Whether only this machine reaches the server; true unless said otherwise. */
+  /** Whether the server is reachable only from this machine; default: true. */
   readonly onLoopback?: boolean;
-  /** Decides who comes in at this server instead of all of the above and the hook `authenticate`. */
+  /** Decides who may connect at this server, instead of the options above and the `authenticate` hook. */
   readonly gate?: Gate;
 }
 
-/** An attached server: how many connections came through it, and the way to leave it. */
+/** An attached server: its connections, and how to detach it. */
 export interface Attached {
   readonly connections: number;
   readonly refusals: ReadonlyMap<number, number>;
   /**
-   * Counts a connection of another transport with its own, against the same limits, until its socket is gone; answers
-   * why not when there is no room for it, and then counts nothing.
+   * Counts a connection of another transport against the same limits, until its socket closes. When the limit is
+   * reached, returns why and counts nothing.
    */
   hold(socket: Duplex, address: string, principal: Principal): HeldRefusal | null;
-  /** Takes this many connections from now on; those that are there stay. */
+  /** Sets the connection limit; existing connections stay. */
   adjust(limits: { readonly maxConnections: number }): void;
-  /** Resolves when all connections that came through it are gone. */
+  /** Resolves when all connections of this server have closed. */
   empty(): Promise<void>;
-  /** Cuts the connections that are left. */
+  /** Cuts the remaining connections. */
   destroy(): void;
-  /** Stops taking upgrades; connections stay. */
+  /** Stops accepting upgrades; existing connections stay. */
   detach(): void;
 }

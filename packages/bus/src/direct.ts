@@ -23,15 +23,15 @@ import { isSubject } from './principal.ts';
 import { type PublishHook, runHooks } from './publish-hooks.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
-/** A message for named clients and mailboxes (PROTOCOL section 5, `private`); never in a channel's history. */
+/** A message for specific clients and mailboxes (PROTOCOL section 5, `private`); never in a channel's history. */
 export interface PrivateMessage {
   readonly id: string;
-  /** Client ids, `sub:SUBJECT` and the mailboxes `@SUBJECT`, 1-100. */
+  /** Client ids, `sub:SUBJECT` and mailboxes `@SUBJECT`, 1-100. */
   readonly to: readonly string[];
-  /** What it is about; a room without a channel stands for its `pm`. */
+  /** The room and channel it concerns; a room without a channel means its `pm`. */
   readonly room: string | undefined;
   readonly channel: string | undefined;
-  /** Whether only members of the room are reached. */
+  /** Whether only members of the room receive it. */
   readonly membersOnly: boolean;
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
@@ -39,20 +39,20 @@ export interface PrivateMessage {
   readonly options?: MessageOptions | undefined;
 }
 
-/** One whose causes are counted. */
+/** A private message with its hop count. */
 interface CountedMessage extends PrivateMessage {
   readonly step: Step | null;
 }
 
 export interface PrivateOutcome {
-  /** Connections reached, on all nodes. */
+  /** Connections that received it, on all nodes. */
   readonly delivered: number;
-  /** What of `to` names nobody connected. */
+  /** The targets of `to` that matched no connection. */
   readonly undelivered: readonly string[];
   readonly duplicate: boolean;
-  /** The mailboxes of `to`, which keep it. */
+  /** The mailboxes of `to` that store it. */
   readonly queued?: readonly string[];
-  /** What waits in the fullest of them, and for how long the oldest of that has waited. */
+  /** The number of waiting messages in the fullest of them, and the age of the oldest one. */
   readonly pending?: number;
   readonly oldest_ms?: number;
   readonly stored?: Durability;
@@ -62,19 +62,19 @@ function placeOr(at: Place | undefined): { room: string | undefined; channel: st
   return { room: at?.room, channel: at?.channel };
 }
 
-/** One message for mailboxes, as it may travel. */
+/** A message for mailboxes, after hooks and content policy. */
 export type Mail = Pick<CountedMessage, 'id' | 'to' | 'payload' | 'metadata' | 'requestId' | 'options' | 'step'>;
 
-/** What became of mail: how it was stored, and what waits in the fullest of its mailboxes. */
+/** The result of storing mail: its durability, and the state of the fullest mailbox. */
 export interface Kept {
   readonly stored: Durability;
-  /** The same message was stored before. */
+  /** The same message was already stored. */
   readonly duplicate: boolean;
   readonly pending: number;
   readonly oldest_ms: number;
 }
 
-/** Keeps mail until its subject has read it. */
+/** Stores mail until its subject has read it. */
 export interface MailKeeper {
   /** Stores one message in the mailboxes of subjects. Rejects with MAILBOX_FULL or STORAGE_UNAVAILABLE. */
   keep(sender: Sender, mail: Mail, subjects: readonly string[]): Promise<Kept>;
@@ -88,14 +88,14 @@ interface Place {
 interface Remote {
   readonly node: string;
   readonly clientId: string;
-  /** The addresses that led to it. */
+  /** The addresses that matched it. */
   readonly targets: Set<string>;
 }
 
-/** Ids that may be sent again although they are claimed, since nobody got them. */
+/** Most ids that may be sent again although they are claimed, since no client received them. */
 const MOST_FAILED = 10_000;
 
-/** Finds the connections behind addresses, on this node and the others, and hands them one message. */
+/** Resolves addresses to connections, on this node and the others, and delivers a message to them. */
 export class Direct {
   private readonly rooms: Rooms;
   private readonly engine: Engine;
@@ -104,12 +104,12 @@ export class Direct {
   private readonly hooks: readonly PublishHook[];
   private readonly hops: Hops;
   private readonly mail: MailKeeper;
-  /** Null on engines of one node. */
+  /** Null on single-node engines. */
   private readonly handover: Handover | null;
   private readonly failed: Set<string> = new Set();
   private readonly seen: Seen = new Seen();
   private readonly now: () => number;
-  /** Private messages handed to connections of this node since the start. */
+  /** Private messages delivered to connections of this node since the start. */
   delivered = 0;
 
   constructor(
@@ -135,8 +135,8 @@ export class Direct {
   }
 
   /**
-   * Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody, and what {@link MailKeeper.keep} throws when
-   * it is mail.
+   * Sends one private message. Throws TARGET_NOT_FOUND when it reaches no client, and for mail what
+   * {@link MailKeeper.keep} throws.
    */
   send(sender: Sender, message: PrivateMessage): Awaitable<PrivateOutcome> {
     const { principal } = sender;
@@ -179,7 +179,7 @@ export class Direct {
     return this.sendLive(sender, tenant, counted, message.to, reach);
   }
 
-  /** Stores a message in the mailboxes that it names, and hands it to the clients that it names beside them. */
+  /** Stores a message in its mailboxes, and delivers it to its other targets. */
   private async sendMail(
     sender: Sender,
     tenant: Tenant,
@@ -241,9 +241,9 @@ export class Direct {
   }
 
   /**
-   * Hands an envelope of the server's own to one client, on whichever node; true once it has left for it. False when the
-   * client is nowhere, when its line ends before that, and when that takes long. With the same key it is handed out once,
-   * over each node. Rejects with STORAGE_UNAVAILABLE.
+   * Delivers a server envelope to one client, on any node; true once it is sent. False when the client is not
+   * connected, disconnects before that, or sending takes too long. The same key is sent once per node. Rejects with
+   * STORAGE_UNAVAILABLE.
    */
   async handOver(tenant: string, client: string, text: string, key: string): Promise<boolean> {
     const session = this.rooms.tenants.get(tenant)?.sessions.get(client);
@@ -255,7 +255,7 @@ export class Direct {
     return reached.length > 0;
   }
 
-  /** Hands a message that another node sent to clients of this one, or takes a confirmation of one that went there. */
+  /** Delivers a message from another node to clients of this one, or handles a confirmation from another node. */
   receive(message: NodeMessage): void {
     if (message.kind === 'confirm') this.handover?.confirmed(message);
     else {
@@ -324,7 +324,7 @@ export class Direct {
     return { delivered: sessions.size + reached.size, undelivered, duplicate: false };
   }
 
-  /** Nobody has got the message: the same id, sent again, is no duplicate. */
+  /** No client received the message: the same id, sent again, is not a duplicate. */
   private fail(key: string): void {
     this.failed.add(key);
     if (this.failed.size <= MOST_FAILED) return;
@@ -334,7 +334,7 @@ export class Direct {
     }
   }
 
-  /** Connections of this node, and the addresses that name none of them. */
+  /** Matching connections of this node, and the addresses without one. */
   private here(tenant: Tenant, message: PrivateMessage, reach: Reach): { sessions: Set<Session>; missing: string[] } {
     const members = message.membersOnly ? tenant.rooms.get(message.room ?? '')?.members() : null;
     const sessions = new Set<Session>();
@@ -346,7 +346,7 @@ export class Direct {
         reach(session.principal.subject);
         sessions.add(session);
         found = true;
-        // A question is answered once: of a subject's connections one gets it.
+        // A request is answered once, so only one of a subject's connections gets it.
         if (asksOne(message)) break;
       }
       if (!found) missing.push(target);
@@ -354,7 +354,7 @@ export class Direct {
     return { sessions, missing };
   }
 
-  /** Connections of other nodes: a subject may have some here and some there, so every `sub:` is asked for. */
+  /** Connections of other nodes. A subject may be connected to several nodes, so every `sub:` is looked up. */
   private async elsewhere(
     tenant: Tenant,
     message: PrivateMessage,
@@ -381,8 +381,8 @@ export class Direct {
   }
 
   /**
-   * Who may be written to: members of a room by whoever may publish to its `pm`, others by the grant `private`. A token
-   * that names subjects learns nothing of clients that it may not write to, not even whether they are there.
+   * Checks whom the sender may write to: room members with publish on its `pm`, others with `private`. A token limited
+   * to some subjects learns nothing about other clients, not even whether they are connected.
    */
   private reachOf({ principal }: Sender, message: PrivateMessage, at: Place | undefined): Reach {
     const { access } = this;
@@ -416,15 +416,15 @@ export class Direct {
   }
 }
 
-/** What makes a message of a sender the same one when it comes again. */
+/** The idempotency key of a sender's message. */
 function keyOf(sender: Sender, { id }: PrivateMessage): string {
   return `${sender.principal.tenant}/${PRIVATE_CHANNEL} ${sender.identity} ${id}`;
 }
 
-/** Throws AUTHORIZATION_ERROR when the sender may not write to the bearer of this subject. */
+/** Throws AUTHORIZATION_ERROR when the sender may not write to this subject. */
 type Reach = (subject: string | null) => void;
 
-/** What a private message is about, when it names a room. */
+/** The room and channel of a private message, if it names a room. */
 function placeOf({ room, channel }: PrivateMessage): Place | undefined {
   return room === undefined ? undefined : { room, channel: channel ?? PRIVATE_CHANNEL };
 }
@@ -436,7 +436,7 @@ function isMailbox(target: string): boolean {
   return target.startsWith(MAILBOX_PREFIX);
 }
 
-/** The subject that an address names; null of a client id. */
+/** The subject in an address; null for a client id. */
 function subjectOf(target: string): string | null {
   if (isMailbox(target)) return target.slice(MAILBOX_PREFIX.length);
   return target.startsWith(SUBJECT_PREFIX) ? target.slice(SUBJECT_PREFIX.length) : null;
@@ -446,7 +446,7 @@ function asksOne({ options }: PrivateMessage): boolean {
   return options?.request !== undefined;
 }
 
-/** Throws VALIDATION_ERROR for what mailboxes do not take, and for what only they do. */
+/** Throws VALIDATION_ERROR for fields that mail does not support, and for fields that only mail supports. */
 function checkMail({ to, room, options }: PrivateMessage): void {
   const names = to.filter(isMailbox);
   if (names.length === 0) {
@@ -476,7 +476,7 @@ function checkMail({ to, room, options }: PrivateMessage): void {
   }
 }
 
-/** The identity under which a subject's connections are found; no client key or id can spell it. */
+/** The identity of a subject's connections; it cannot collide with a client key or id. */
 export function subjectIdentity(subject: string): string {
   return SUBJECT_PREFIX + subject;
 }

@@ -35,19 +35,19 @@ export interface NodeFacts {
   readonly now: () => number;
 }
 
-/** What is asked of clients; all of it has to hold. */
+/** Search criteria for clients; all must match. */
 interface Wanted {
-  /** Subject or screen name, in any case. */
+  /** Subject or screen name, case-insensitive. */
   readonly name?: string;
   readonly skill?: string;
   readonly state?: string;
 }
 
-/** For how long a count of the other nodes' members serves joins, in milliseconds, and of how many rooms. */
+/** How long member counts of other nodes are cached for joins, in milliseconds, and for how many rooms. */
 const RECENT_MS = 1_000;
 const MOST_RECENT = 1_000;
 
-/** Who and what is where, in the whole cluster: this node's own knowledge and what presence tells of the others. */
+/** Lookup of rooms, channels and clients across the cluster: local state plus presence data of other nodes. */
 export class Directory {
   private readonly rooms: Rooms;
   private readonly engine: Engine;
@@ -55,7 +55,7 @@ export class Directory {
   private readonly presence: Presence | null;
   private readonly facts: NodeFacts;
   private readonly node: string;
-  /** Members of a room's channels on other nodes, as they were asked for last. */
+  /** Cached member counts of rooms' channels on other nodes. */
   private readonly recent: Map<string, { readonly at: number; readonly counts: Promise<Map<string, number>> }> =
     new Map();
 
@@ -68,7 +68,7 @@ export class Directory {
     this.node = facts.node;
   }
 
-  /** The members of a channel, in the order joined; at most {@link MAX_PAGE}, `count` has all. */
+  /** The members of a channel, in join order; at most {@link MAX_PAGE}. `count` is the total. */
   async members(channel: Channel): Promise<{ members: MemberRecord[]; count: number }> {
     const members: MemberRecord[] = [];
     for (const [session, membership] of channel.members) {
@@ -96,7 +96,7 @@ export class Directory {
     return andThen(entries, ({ length }) => channel.members.size + length);
   }
 
-  /** The same for the answer to a join: of other nodes as it was within the last second, since many may join at once. */
+  /** The same for join responses: counts of other nodes may be a second old, since many clients may join at once. */
   recentMemberCount(channel: Channel): Awaitable<number> {
     if (this.presence === null) return channel.members.size;
     const key = `${channel.tenant}/${channel.room}`;
@@ -113,7 +113,7 @@ export class Directory {
     return recent.counts.then((counts) => channel.members.size + (counts.get(`${room}:${name}`) ?? 0));
   }
 
-  /** One page of a room's channels that `principal` may read, by name, with their members in the whole cluster. */
+  /** One page of a room's channels that `principal` may read, by name, with cluster-wide member counts. */
   async channels(principal: Principal, roomName: string, page: Page): Promise<Listed<ChannelSummary>> {
     const room = this.rooms.tenant(principal.tenant).rooms.get(roomName);
     const remote = await this.remoteMembers(principal.tenant, roomName);
@@ -131,13 +131,13 @@ export class Directory {
     return { items: names.map(summaryOf), next };
   }
 
-  /** The same channels, each with what its stream keeps; as they are while the storage cannot be asked. */
+  /** The same channels, each with its stream's usage; unchanged while the storage is unavailable. */
   async withUsage(tenant: string, channels: ChannelSummary[]): Promise<ChannelSummary[]> {
     const usages = await this.usage(channels.map(({ room, channel }) => ({ tenant, room, channel })));
     return usages === null ? channels : channels.map((channel, index) => ({ ...channel, ...usages[index] }));
   }
 
-  /** What each of any number of streams keeps; null while the storage cannot be asked. */
+  /** The usage of any number of streams; null while the storage is unavailable. */
   async usage(streams: readonly StreamAddress[]): Promise<StreamUsage[] | null> {
     const slice = new Slice();
     const usages: StreamUsage[] = [];
@@ -153,7 +153,7 @@ export class Directory {
     return usages;
   }
 
-  /** One page of the rooms that `principal` may read something of, by name; of each it counts what it may read. */
+  /** One page of the rooms that `principal` may read at least partly, by name; only readable channels are counted. */
   async roomList(principal: Principal, page: Page): Promise<Listed<RoomSummary>> {
     const tenant = this.rooms.tenant(principal.tenant);
     const slice = new Slice();
@@ -175,7 +175,7 @@ export class Directory {
     }
   }
 
-  /** What of a room `principal` may read, counted on all nodes; null when that is nothing. */
+  /** The counts of a room that `principal` may see, over all nodes; null if it may read nothing. */
   private async count(
     principal: Principal,
     name: string,
@@ -218,15 +218,15 @@ export class Directory {
   }
 
   /**
-   * One page of the tenant's clients by id, with the memberships that `principal` may read. Clients of whose
-   * memberships it may read none are left out.
+   * One page of the tenant's clients by id, with the memberships that `principal` may read. Clients whose memberships
+   * are all hidden are left out.
    */
   async clients(principal: Principal, page: Page): Promise<Listed<ClientRecord>> {
     const { items, next } = await this.find(principal, {}, page);
     return { items: items.map(withoutCard), next };
   }
 
-  /** The same of those that are wanted, with their cards. */
+  /** The same for clients that match `wanted`, with their cards. */
   async find(principal: Principal, wanted: Wanted, page: Page): Promise<Listed<ClientRecord>> {
     const tenant = this.rooms.tenant(principal.tenant);
     const entries = await this.elsewhere(principal.tenant);
@@ -245,7 +245,7 @@ export class Directory {
     return { items: names.map((id) => found.get(id) as ClientRecord), next };
   }
 
-  /** One page of the connections of a subject, as {@link clients} shows them. */
+  /** One page of a subject's connections, in the form of {@link clients}. */
   async clientsOf(principal: Principal, subject: string, page: Page): Promise<Listed<ClientRecord>> {
     const { tenant: name } = principal;
     const target = `sub:${subject}`;
@@ -276,7 +276,7 @@ export class Directory {
     return hidden > 0 && Object.keys(rooms).length === 0 ? null : { ...record, rooms };
   }
 
-  /** This node's figures: of one tenant, or of all for an operator. */
+  /** This node's statistics: of one tenant, or of all for an operator. */
   status(principal: Pick<Principal, 'operator' | 'tenant'>): ServerStatus {
     const { facts, engine } = this;
     const tenants = principal.operator ? this.rooms.tenants.values() : [this.rooms.tenant(principal.tenant)];
@@ -310,9 +310,9 @@ export class Directory {
   }
 
   /**
-   * The figures of all nodes together. Nodes report themselves as wholes, which only an operator may see; of a tenant
-   * the connections are counted from presence, and traffic is this node's. Rooms and channels are those of the tenants
-   * that this node knows.
+   * Statistics of all nodes. Node reports cover all tenants, so only operators see them; for one tenant, connections
+   * are counted from presence, and traffic is this node's. Rooms and channels are those of the tenants known to this
+   * node.
    */
   async clusterStatus(principal: Principal): Promise<ServerStatus> {
     const own = this.status(principal);
@@ -345,7 +345,7 @@ export class Directory {
       channels,
       connections: {
         total: connections.total + sum((status) => status.connectionsTotal),
-        // A report is a moment old; it alone knows of tenants that this node has not met.
+        // A report may be outdated, but includes tenants that this node does not know.
         active:
           connections.active +
           Math.max(
@@ -361,8 +361,8 @@ export class Directory {
   }
 
   /**
-   * Tells the other nodes, if there can be any, how this one is doing; to be called every few seconds. Answers the names
-   * of those that live, null on an engine of one node.
+   * Reports this node's status to the other nodes, if any; call every few seconds. Returns the names of the live ones,
+   * null on a single-node engine.
    */
   async beat(): Promise<string[] | null> {
     if (this.presence === null) return null;
@@ -370,7 +370,7 @@ export class Directory {
     return others.map(({ node }) => node);
   }
 
-  /** Tells the other nodes how this one is doing; answers theirs. */
+  /** Reports this node's status to the other nodes; returns theirs. */
   private async report(presence: Presence, { connections, messages }: ServerStatus): Promise<NodeStatus[]> {
     return presence.report({
       node: this.node,
@@ -401,12 +401,12 @@ export class Directory {
   }
 }
 
-/** Most entries of one page, and of a list that has no pages. */
+/** Maximum entries of a page, and of a list without pages. */
 export const MAX_PAGE = 500;
 
 export interface Page {
   readonly limit: number;
-  /** The last name of the page before. */
+  /** The last name of the previous page. */
   readonly after: string | undefined;
 }
 
@@ -423,7 +423,7 @@ export interface RoomSummary {
   readonly hardcoded: boolean;
 }
 
-/** One page of names in order, of this node's and of others', without a copy of all and without keeping the loop. */
+/** One page of sorted names, of this node and others, without copying all of them or blocking the event loop. */
 async function take(
   here: SortedKeys | null,
   elsewhere: readonly string[],
@@ -465,7 +465,7 @@ function isWanted({ sender, card, state }: ClientRecord, wanted: Wanted): boolea
   return wanted.skill === undefined || hasSkill(card, wanted.skill);
 }
 
-/** Where clients are, by room: of each of them the channels. */
+/** The channels of each client, by room. */
 function roomsOf(entries: readonly PresenceEntry[]): Map<string, string[][]> {
   const rooms = new Map<string, string[][]>();
   for (const { channels } of entries) {

@@ -2,8 +2,8 @@ import type { Session } from './connection/session.ts';
 import type { Channel, Rooms } from './rooms.ts';
 
 /**
- * Whether a session hears what it sends to a channel itself: as the channel's rule says now, else by any of its
- * memberships that reach it.
+ * Whether a session receives the events it publishes to a channel: as the channel's rule says, else if any of its
+ * memberships that cover the channel asks for echo.
  */
 export function hearsItself(rooms: Pick<Rooms, 'policy'>, session: Session, channel: Channel): boolean {
   return rooms.policy(channel).echo ?? wantsEcho(session, channel);

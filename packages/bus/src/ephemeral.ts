@@ -11,19 +11,19 @@ import {
 } from './engine/engine.ts';
 import { RecentIds } from './engine/recent-ids.ts';
 
-/** How many events pass between two steps of forgetting ids. */
+/** How many events pass between two cleanups of expired ids. */
 const SWEEP_EVERY = 1_024;
 
 export interface EphemeralParts {
-  /** Hands an event to this node's members; answers how many connections got it. */
+  /** Delivers an event to this node's members; returns the number of connections that got it. */
   readonly deliver: (event: StreamEvent) => number;
-  /** The way to the other nodes; null when there are none. */
+  /** The transport to the other nodes; null when there are none. */
   readonly presence: Presence | null;
 }
 
 /**
- * Events that are live only (`options.ephemeral`): handed to whoever is there on any node, without a sequence, and kept
- * nowhere. The engine's streams are not asked. An id sent again within 120 s over the same node is not handed out again.
+ * Live-only events (`options.ephemeral`): delivered to connected clients on any node, without a sequence and without
+ * storage. They bypass the engine's streams. An id sent again within 120 s over the same node is not delivered again.
  */
 export class Ephemeral {
   private readonly parts: EphemeralParts;
@@ -34,7 +34,7 @@ export class Ephemeral {
     this.parts = parts;
   }
 
-  /** Sends one event; answers once the other nodes have been sent it as well. */
+  /** Sends one event; resolves once it is also sent to the other nodes. */
   send(stream: StreamAddress, draft: Draft, identity: string): Awaitable<Published> {
     const { id, from, open } = draft;
     const answer = { sequence: 0, epoch: '', stored: 'none', delivered: 0, duplicate: true } as const;
@@ -44,7 +44,7 @@ export class Ephemeral {
     return andThen(this.tellOthers(stream, text), () => ({ ...answer, delivered, duplicate: false }));
   }
 
-  /** Takes an event that another node sent. */
+  /** Delivers an event from another node. */
   receive({ tenant, room = '', channel = '', text }: NodeMessage): void {
     const { id, from } = JSON.parse(text) as Envelope;
     this.parts.deliver({ stream: { tenant, room, channel }, sequence: 0, id, from, text });
@@ -54,7 +54,7 @@ export class Ephemeral {
     const { presence } = this.parts;
     if (presence === null) return undefined;
     const missed = (error: unknown): void => {
-      // Whoever is cut off misses what is live; that the storage is away is told already.
+      // A node that is cut off misses live events; the storage outage is already reported.
       if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) throw error;
     };
     return andThen(presence.send(null, { kind: 'event', tenant, clients: [], text, room, channel }), () => {}, missed);

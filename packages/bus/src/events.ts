@@ -4,7 +4,7 @@ import { networkOf } from './network.ts';
 
 export type Severity = 'info' | 'warning' | 'error';
 
-/** What the server tells of itself (TELEMETRY); a client may submit event types of its own. */
+/** The server's own event types (TELEMETRY); clients may submit others. */
 export type ServerEventType =
   | 'client_connected'
   | 'client_disconnected'
@@ -34,7 +34,7 @@ export type ServerEventType =
   | 'history_trimmed'
   | 'events_suppressed';
 
-/** One thing that happened. The server's own events hold no message content. */
+/** One event. The server's own events contain no message content. */
 export interface BusEvent {
   readonly event_id: string;
   readonly eventType: string;
@@ -42,32 +42,32 @@ export interface BusEvent {
   readonly severity: Severity;
   readonly node: string;
   readonly payload: JsonObject;
-  /** On what a client submitted, whatever it claims to be: the server's own events lack all of these. */
+  /** Set on events that clients submit, whatever their type; the server's own events have none of these fields. */
   readonly submitted?: true;
   readonly client_id?: string;
-  /** What it says to be about. */
+  /** The room and channel that the client named. */
   readonly room?: string;
   readonly channel?: string;
 }
 
-/** What a client submits, already validated, and who that is. */
+/** A validated event of a client, with the client's id. */
 export type Submitted = Required<Pick<BusEvent, 'eventType' | 'payload' | 'client_id'>> &
   Pick<BusEvent, 'room' | 'channel'>;
 
-/** An event with whom it concerns: null is the server itself, which only operators see (PROTOCOL section 5). */
+/** An event and its tenant: null is the server itself, which only operators see (PROTOCOL section 5). */
 export interface Happening {
   readonly tenant: string | null;
   readonly event: BusEvent;
-  /** A client's event, which is on the bus already; its type may spell one of the server's. */
+  /** Whether a client submitted it. Such events are already on the bus, and their type may be one of the server's. */
   readonly submitted: boolean;
 }
 
 export type EventListener = (happening: Happening) => void;
 
-/** Events about one client, subject or address in a second that are told one by one; the rest is told as a number. */
+/** Most events per second reported individually for one client, subject or address; further ones are only counted. */
 const MAX_PER_CLIENT = 20;
 const WINDOW_MS = 1_000;
-/** What a client, or a stranger whose handshakes are refused, can cause as often as it likes. */
+/** Events that a client, or an unauthenticated peer, can trigger as often as it likes. */
 const BOUNDED: ReadonlySet<ServerEventType> = new Set([
   'auth_failed',
   'command_executed',
@@ -78,7 +78,7 @@ const BOUNDED: ReadonlySet<ServerEventType> = new Set([
   'channel_created',
 ]);
 
-/** Whom something is told about, as `events_suppressed` names it. */
+/** The subject of an event, in the form of `events_suppressed`. */
 interface Subject {
   readonly field: 'client_id' | 'subject' | 'address';
   readonly value: string;
@@ -90,13 +90,13 @@ interface Told extends Subject {
 }
 
 /**
- * Bounds what is told of each client, subject and address to {@link MAX_PER_CLIENT} lines a second, so that nobody can
- * fill the log or the telemetry by asking for little things.
+ * Limits the events of each client, subject and address to {@link MAX_PER_CLIENT} a second, so that nobody can flood
+ * the log or the telemetry with cheap requests.
  */
 export class ClientBudget {
   private told: Map<string, Told> = new Map();
   private timer: NodeJS.Timeout | undefined;
-  /** Lines that were left out since the start. */
+  /** Events suppressed since the start. */
   suppressed = 0;
   private readonly onSuppressed: (told: Told, count: number) => void;
 
@@ -104,14 +104,14 @@ export class ClientBudget {
     this.onSuppressed = onSuppressed;
   }
 
-  /** Whether one more may be told of a client; what may not is counted. */
+  /** Whether another event of a client may be reported; suppressed ones are counted. */
   allows(tenant: string | null, clientId: string): boolean {
     return this.allowsAbout(tenant, { field: 'client_id', value: clientId });
   }
 
-  /** The same of whoever it is about. */
+  /** The same for any subject. */
   allowsAbout(tenant: string | null, { field, value }: Subject): boolean {
-    // Subjects are names of their tenant; the ids of clients, and addresses, are nobody else's.
+    // Subjects are unique within a tenant; client ids and addresses are globally unique.
     const key = field === 'subject' ? `${field} ${tenant} ${value}` : `${field} ${value}`;
     const told = this.told.get(key);
     if (told === undefined) {
@@ -136,14 +136,14 @@ export class ClientBudget {
 }
 
 /**
- * What happened, for whoever listens: telemetry, logs, metrics. A listener can neither slow nor fail what it listens
- * to: its faults are handed to `onFault` and end there.
+ * Dispatches events to telemetry, logs and metrics. A listener cannot make the reported operation fail: errors it
+ * throws go to `onFault`.
  */
 export class Events {
   private readonly node: string;
   private readonly onFault: (error: unknown) => void;
   private readonly listeners: Set<EventListener> = new Set();
-  /** What may still be told of each client. */
+  /** The event budget of each client. */
   readonly budget: ClientBudget = new ClientBudget(({ tenant, field, value }, suppressed) =>
     this.emit('events_suppressed', tenant, { [field]: value, suppressed }),
   );
@@ -153,25 +153,25 @@ export class Events {
     this.onFault = onFault;
   }
 
-  /** Adds a listener; returns the way to remove it. */
+  /** Adds a listener; returns a function that removes it. */
   on(listener: EventListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** Tells it, unless too much was told of the same client, subject or address this second: false then. */
+  /** Emits an event; false when the budget of its client, subject or address for this second is used up. */
   emit(type: ServerEventType, tenant: string | null, payload: JsonObject, severity: Severity = 'info'): boolean {
     if (BOUNDED.has(type) && !this.budget.allowsAbout(tenant, subjectOf(payload))) return false;
     this.tell({ tenant, event: this.event(type, payload, severity), submitted: false });
     return true;
   }
 
-  /** Makes an event of what a client submitted. Time, node and severity are the server's to say. */
+  /** Creates an event from a client's submission. Time, node and severity are set by the server. */
   submission({ eventType, payload, ...marks }: Submitted): BusEvent {
     return { ...this.event(eventType, payload, 'info'), submitted: true, ...marks };
   }
 
-  /** Passes on an event that a client submitted. */
+  /** Emits an event that a client submitted. */
   submit(tenant: string, event: BusEvent): void {
     this.tell({ tenant, event, submitted: true });
   }
@@ -191,7 +191,7 @@ export class Events {
   }
 }
 
-/** Whom an event is about: a client, whoever made a channel, or a caller without a connection. */
+/** The subject of an event: a client, the creator of a channel, or a caller without a connection. */
 function subjectOf({ client_id, created_by, subject, address }: JsonObject): Subject {
   const client = client_id ?? created_by;
   if (client === undefined && typeof subject === 'string') return { field: 'subject', value: subject };

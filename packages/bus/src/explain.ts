@@ -10,15 +10,15 @@ import type { Channel } from './rooms.ts';
 import { hideSecrets, type RuleSettings } from './rules/rule.ts';
 import type { ChannelHook, ChannelPolicy } from './rules/rules.ts';
 
-/** Receivers of one kind that are named. */
+/** Most receivers of one kind that are named. */
 const MAX_NAMED = 100;
-/** What engines take where no rule says otherwise. */
+/** The engines' default deduplication window. */
 const DEDUPE_MS = 120_000;
 
 /**
- * Tells why a publication would be allowed or refused, and who would get it; nothing is sent (RULES 1).
+ * Explains why a publication would be allowed or refused, and who would receive it, without sending it (RULES 1).
  *
- * @param as somebody else than the caller, who is taken for a client
+ * @param as another principal to publish as, instead of the caller; it is treated as a client
  */
 export function explain(
   bus: Core,
@@ -77,7 +77,7 @@ function outcomeOf(outcome: Rehearsed | BusError, { schema }: ChannelPolicy): Ex
   };
 }
 
-/** All that holds, as a rule would say it; what the client may choose is left out. */
+/** All effective settings in the form of a rule, without those left to the client. */
 function effectiveOf(policy: ChannelPolicy, keepsForGroups: boolean, maxHops: number): RuleSettings {
   const { retention, schema, hook } = policy;
   const given = {
@@ -105,7 +105,7 @@ function effectiveOf(policy: ChannelPolicy, keepsForGroups: boolean, maxHops: nu
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null)) as RuleSettings;
 }
 
-/** The backends that are asked before somebody connects, reads here and publishes here, in this order. */
+/** The backends called when the principal connects, joins here and publishes here, in this order. */
 function hooksOf(
   bus: Core,
   { tenant }: Principal,
@@ -127,7 +127,7 @@ function hooksOf(
   return asked;
 }
 
-/** Connections of this node that an event would be handed to now, and the groups and webhooks that would have it. */
+/** Connections of this node that would receive an event now, and its groups and webhooks. */
 function receiversOf(
   bus: Core,
   { tenant, operator }: Principal,
@@ -143,7 +143,7 @@ function receiversOf(
   return { connections: audience.length, ...(operator ? { names } : {}), groups: groups.slice(0, MAX_NAMED) };
 }
 
-/** As whom a principal would send: through a connection of its subject on this node, if there is one. */
+/** The sender for a principal: with a connection of its subject on this node, if there is one. */
 function senderOf(bus: Core, caller: Sender, principal: Principal): Sender {
   const identity = principal.subject === null ? caller.identity : subjectIdentity(principal.subject);
   const [session = null] = bus.rooms.tenant(principal.tenant).identities.of(identity);

@@ -29,12 +29,12 @@ import {
 import type { Message } from './publish.ts';
 import { serverPrincipal } from './system-sender.ts';
 
-/** How long the program may take to say who somebody is, in milliseconds. */
+/** Timeout of the `authenticate` and `refresh` hooks, in milliseconds. */
 const WHO_MS = 10_000;
 
 /**
- * What a program's hook says of who somebody is, as the bus takes it; only AUTHENTICATION_FAILED is an answer. Rejects
- * with an Error for what is no principal, and when there is none within 10 s: a line that waits for ever counts for ever.
+ * Runs an authentication hook and validates its result; AUTHENTICATION_FAILED becomes a refusal. Rejects with an Error
+ * for an invalid principal, and after 10 s without a result, since a pending connection counts against limits.
  */
 export async function verification(who: () => Awaitable<GivenPrincipal>, now: () => number): Promise<Verification> {
   try {
@@ -62,7 +62,7 @@ async function inTime(who: Awaitable<GivenPrincipal>): Promise<GivenPrincipal> {
   }
 }
 
-/** A principal that is one: whatever else a program answers would be let in with rights that nobody meant. */
+/** Validates a principal strictly: an invalid one could be admitted with unintended rights. */
 function readPrincipal(given: unknown): Principal {
   if (!isRecord(given)) throw unfit('an object like {subject, role, tenant, grants}');
   const { grants = null, ...others } = withoutUndefined(given);
@@ -107,20 +107,20 @@ function unfit(expected: string): Error {
   return new Error(`The hook that says who somebody is has to answer ${expected}.`);
 }
 
-/** What is there of an object: a key whose value is undefined says no more than none. */
+/** Removes keys whose value is undefined. */
 export function withoutUndefined<T extends object>(given: T): T {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T;
 }
 
-/** What `publish()` is given, as the bus takes it. */
+/** The validated arguments of `publish()`. */
 interface GivenEvent {
-  /** What envelopes say in `from`. */
+  /** The `from` of the envelope. */
   readonly from: string;
   readonly principal: Principal;
   readonly event: Message;
 }
 
-/** Throws VALIDATION_ERROR for what no envelope could carry. */
+/** Throws VALIDATION_ERROR for arguments that an envelope cannot carry. */
 export function givenEvent(address: string, payload: JsonObject, options: PublishOptions): GivenEvent {
   if (!isRecord(options as unknown)) throw invalid('options', 'of publish() have to be an object');
   const { as, tenant = 'default', id = newId(), metadata, ...rest } = options;
@@ -140,7 +140,7 @@ export function givenEvent(address: string, payload: JsonObject, options: Publis
   return { from: `app:${checkName(as)}`, principal: { ...principal, subject: as }, event };
 }
 
-/** An address that is a text. */
+/** Checks that an address is a string. */
 export function checkAddress(address: string): string {
   if (typeof address !== 'string') throw invalid('address', 'has to be a text like "room:channel"');
   return address;
@@ -155,11 +155,11 @@ function checkName(as: string): string {
 
 function ownMetadata(metadata: Metadata): Metadata | undefined {
   if (!isRecord(metadata as unknown)) throw invalid('metadata', 'must be an object');
-  // A copy: what the program does with its object afterwards is its own affair.
+  // A copy: the program may change its object afterwards.
   return checkMetadata({ ...plainObject(metadata, 'metadata') }, undefined);
 }
 
-/** An object with a `toJSON` of its own (a Date, a Decimal) is what that makes of it. */
+/** Applies an object's own `toJSON` (a Date, a Decimal). */
 function plainObject(value: JsonObject, field: string): JsonObject {
   const plain: unknown = typeof value.toJSON === 'function' ? JSON.parse(JSON.stringify(value)) : value;
   if (!isRecord(plain)) throw invalid(field, `becomes ${JSON.stringify(plain)} as JSON; send an object`);
@@ -168,7 +168,7 @@ function plainObject(value: JsonObject, field: string): JsonObject {
   return sound;
 }
 
-/** It ends: what nests too deeply, or in a circle, has been refused before. */
+/** The recursion ends: cycles and deep nesting have already been refused. */
 function requireNoBigInt(value: object, field: string): void {
   for (const [key, item] of Object.entries(value)) {
     const place = `${field}.${key}`.slice(0, 140);
@@ -177,7 +177,7 @@ function requireNoBigInt(value: object, field: string): void {
   }
 }
 
-/** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
+/** Throws VALIDATION_ERROR for arguments that an envelope cannot carry. */
 function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
@@ -186,7 +186,7 @@ function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; ten
   checkTenant(tenant);
 }
 
-/** The options of a message among those of a publish; a name that is no option's is refused. */
+/** The message options among those of `publish()`; unknown names are refused. */
 function checkSendOptions(given: SendOptions): MessageOptions | undefined {
   const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request, ...others } = given;
   const [unknown] = Object.keys(others);
@@ -194,7 +194,7 @@ function checkSendOptions(given: SendOptions): MessageOptions | undefined {
   return checkOptions(wireOptions(given), 'event');
 }
 
-/** A tenant's name is made of the same characters as a room's. */
+/** Tenant names follow the same syntax as room names. */
 export function checkTenant(tenant: string): void {
   if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
 }

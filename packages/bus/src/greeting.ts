@@ -7,7 +7,7 @@ import type { Awaitable } from './engine/engine.ts';
 import type { Subjects } from './subjects.ts';
 import type { Joined } from './subscribe/join.ts';
 
-/** The first frames of every connection. */
+/** Sends the first frames of a connection. */
 export class Greeting {
   private readonly core: Core;
   private readonly subjects: Subjects;
@@ -17,7 +17,7 @@ export class Greeting {
     this.subjects = subjects;
   }
 
-  /** Sends the welcome, what became of the membership that the client asked for, and those that its token names. */
+  /** Sends the welcome and the result of the requested membership, then joins the memberships of the token. */
   send(session: Session, wanted: Wanted | undefined): Awaitable<void> {
     const { join = [] } = session.principal;
     const welcomed = this.welcome(session, wanted);
@@ -46,7 +46,7 @@ export class Greeting {
     return attempt(() => andThen(join(), joined), refused);
   }
 
-  /** The content policy sees the first membership as it sees the command that would ask for it. */
+  /** The content policy inspects the first membership like a `join_channel` command. */
   private inspect(session: Session, { room, channel }: Wanted): void {
     const { tenant } = session.principal;
     const { inspector } = this.core;

@@ -3,18 +3,18 @@ import { andThen } from './awaitable.ts';
 import type { Awaitable, NodeMessage, Presence } from './engine/engine.ts';
 import { RecentIds } from './engine/recent-ids.ts';
 
-/** How long another node may take to confirm. */
+/** How long another node may take to confirm, in milliseconds. */
 const CONFIRM_MS = 2_000;
-/** After how many messages the memory of what lapsed is given back. */
+/** Expired ids are removed after this many messages. */
 const SWEEP_AFTER = 1_024;
 const SCOPE = 0;
 
-/** Which messages clients of this node have had, for as long as they may be sent again. */
+/** Messages that clients of this node have already received, within the deduplication window. */
 export class Seen {
   private readonly ids: RecentIds = new RecentIds(performance.now());
   private count = 0;
 
-  /** Whether a client has not had a message; from now on it has. */
+  /** Whether a client has not yet received a message; marks it as received. */
   isNew(client: string, key: string): boolean {
     const now = performance.now();
     this.count += 1;
@@ -28,9 +28,9 @@ export interface Handed {
   readonly tenant: string;
   readonly clients: readonly string[];
   readonly text: string;
-  /** What makes it the same one when it is sent again. */
+  /** The idempotency key. */
   readonly key: string;
-  /** Whether it counts only once it has left for its client, over a line that was open then. */
+  /** Whether it counts as reached only once it was sent to the client over an open connection. */
   readonly isWaitedFor?: boolean;
 }
 
@@ -40,8 +40,8 @@ interface Waiting {
 }
 
 /**
- * Hands private messages to clients of other nodes, and counts none that the other node has not confirmed: a node that
- * is dead or cut off looks alive for a while.
+ * Forwards private messages to clients of other nodes, and counts only confirmed ones: a node that is dead or cut off
+ * looks alive for a while.
  */
 export class Handover {
   private readonly presence: Presence;
@@ -56,7 +56,7 @@ export class Handover {
     this.seen = seen;
   }
 
-  /** Resolves with the clients that the other node has handed it to; with none when it does not answer within 2 s. */
+  /** Resolves with the clients that the other node delivered it to; with none if it does not answer within 2 s. */
   send(node: string, { tenant, clients, text, key, isWaitedFor = false }: Handed): Promise<readonly string[]> {
     this.count += 1;
     const number = this.count;
@@ -73,14 +73,14 @@ export class Handover {
         ...{ kind: 'private', tenant, clients, text, key, reply },
         ...(isWaitedFor ? { isWaitedFor } : {}),
       };
-      // That the storage is away is told already; nobody has got the message.
+      // A storage outage is already reported; no client received the message.
       Promise.resolve(this.presence.send(node, message)).catch(() => settle([]));
     });
   }
 
   /**
-   * Takes a message that another node sent, and confirms it. `hand` gives it to those of the clients that are here and
-   * for which `isNew` says that they have not had it, and answers all that count as reached; it must not reject.
+   * Handles a message from another node, and confirms it. `hand` delivers it to its local clients for which `isNew` is
+   * true, and returns all clients that count as reached; it must not reject.
    */
   receive(
     { tenant, key = '', reply }: NodeMessage,
@@ -91,7 +91,7 @@ export class Handover {
     const { node, number } = reply;
     andThen(handed, (clients) => {
       const answer: NodeMessage = { kind: 'confirm', tenant, clients, text: '', reply: { node: this.node, number } };
-      // A confirmation that is lost makes the sender try again, which is harmless.
+      // After a lost confirmation the sender retries, which is harmless.
       Promise.resolve(this.presence.send(node, answer)).catch(() => {});
     });
   }

@@ -1,23 +1,23 @@
 import { BusError, type Metadata } from '@arqonbus/protocol';
 
-/** Messages with a cause that are remembered of one tenant, and tenants of which some are. */
+/** Most messages with a cause remembered per tenant, and most tenants with such messages. */
 const MAX_LINKS = 10_000;
 const MAX_TENANTS = 100;
-/** Ids of a chain that a refusal tells, the last ones first: of a chain of the usual limit (64), all. */
+/** Most ids in a refusal's `chain`, latest first: enough for a whole chain at the default limit (64). */
 const MAX_TOLD = 65;
-/** What closes an envelope with a cause: nothing that a client writes stands there. */
+/** The end of an envelope with a cause, which only the server writes. */
 const TAIL =
   /[,{]"hops":(\d{1,4})(?:,"sequence":\d+,"epoch":"[\w-]*")?(?:,"(?:retained|replayed)":true)*(?:,"delivery":\{[^{}]*\})?\}\}$/;
 const TAIL_LENGTH = 500;
 
-/** How far a message is from the first of its chain of causes. */
+/** The position of a message in its chain of causes. */
 export interface Step {
   readonly hops: number;
-  /** The cause that is farther from the first. */
+  /** The cause with the higher hop count. */
   readonly parent: string;
 }
 
-/** What of a message tells its causes. */
+/** The fields of a message that name its causes. */
 interface Caused {
   readonly id: string;
   readonly metadata?: Metadata | undefined;
@@ -25,14 +25,14 @@ interface Caused {
 }
 
 /**
- * Counts how many messages led to a message, each caused by the one before (`causal_parent_id`, `request_id`), so that
- * programs that answer each other without end are stopped. Only what has a cause is remembered; the envelope carries the
- * count (`metadata.hops`), and so other nodes learn it.
+ * Counts how many messages led to a message, each caused by the one before (`causal_parent_id`, `request_id`), to stop
+ * programs that answer each other endlessly. Only messages with a cause are remembered; the envelope carries the count
+ * (`metadata.hops`) to other nodes.
  */
 export class Hops {
   /** The longest chain where no rule says otherwise. */
   limit: number;
-  /** By tenant and id; of both the oldest go first. */
+  /** By tenant and id; the oldest of both are evicted first. */
   private readonly tenants: Map<string, Map<string, Step>> = new Map();
 
   /** @param limit the longest chain where no rule says otherwise */
@@ -40,7 +40,7 @@ export class Hops {
     this.limit = limit;
   }
 
-  /** Null for a message without a cause. Throws LOOP_DETECTED for one whose chain is too long. */
+  /** Null for a message without a cause. Throws LOOP_DETECTED when the chain is too long. */
   count(tenant: string, message: Caused, limitOf: () => number | null): Step | null {
     const { metadata, requestId } = message;
     const cause = metadata?.causal_parent_id;
@@ -51,12 +51,12 @@ export class Hops {
     const hops = Math.max(one, other) + 1;
     const limit = limitOf() ?? this.limit;
     if (hops > limit) throw this.loop(tenant, hops, limit, parent);
-    // Before it is sent: its receivers may answer at once.
+    // Recorded before sending, since receivers may answer at once.
     this.note(tenant, message.id, { hops, parent });
     return { hops, parent };
   }
 
-  /** Takes in what an envelope tells that another node accepted, or this one before it started anew. */
+  /** Records the count in an envelope that another node accepted, or this one before a restart. */
   learn(tenant: string, text: string): void {
     const [, hops] = TAIL.exec(text.slice(-TAIL_LENGTH)) ?? [];
     if (hops === undefined) return;
@@ -64,27 +64,27 @@ export class Hops {
     this.note(tenant, id, { hops: Number(hops), parent: metadata?.causal_parent_id ?? request_id ?? '' });
   }
 
-  /** {@link learn} of what is handed on: it may have been accepted elsewhere, and be answered here. */
+  /** {@link learn} for a forwarded envelope: it may have been accepted elsewhere, and be answered here. */
   pass(tenant: string, text: string): string {
     this.learn(tenant, text);
     return text;
   }
 
-  /** Messages that are remembered. */
+  /** Messages remembered. */
   get size(): number {
     let size = 0;
     for (const links of this.tenants.values()) size += links.size;
     return size;
   }
 
-  /** An id that comes again never gets nearer to the first of its chain. */
+  /** A repeated id never lowers its hop count. */
   private note(tenant: string, id: string, step: Step): void {
     let links = this.tenants.get(tenant);
     if (links === undefined) {
       if (this.tenants.size >= MAX_TENANTS) forgetOldest(this.tenants);
       links = new Map();
     } else this.tenants.delete(tenant);
-    // The tenant that was used last stands at the end.
+    // The most recently used tenant is last.
     this.tenants.set(tenant, links);
     const known = links.get(id);
     if (known !== undefined && known.hops >= step.hops) return;
@@ -117,7 +117,7 @@ function forgetOldest(map: Map<string, unknown>): void {
   }
 }
 
-/** The step as the last member of what the server writes into the metadata; {@link Hops.learn} looks for it there. */
+/** Appends the hop count as the last server-written field of the metadata, where {@link Hops.learn} looks for it. */
 export function withHops(marks: string, step: Step | null): string {
   return step === null ? marks : `${marks},"hops":${step.hops}`;
 }

@@ -8,43 +8,43 @@ import type { KnownStreams, Parting } from './streams/known.ts';
 import { END_ID } from './streams/mark.ts';
 import { CatchUps } from './subscribe/catch-ups.ts';
 
-/** Sees every event delivered on this node, after its members; must neither throw nor wait. */
+/** Called for every event delivered on this node, after its members; must not throw or block. */
 export type Tap = (event: StreamEvent, channel: Channel) => void;
 
-/** Keeps a live event until it is its turn; answers false when it is to go on at once. */
+/** Holds back a live event; returns false when it may be delivered at once. */
 export type Hold = (channel: Channel, event: StreamEvent) => boolean;
 
 const NOBODY: readonly Session[] = [];
 const NONE: ReadonlySet<Session> = new Set();
 
-/** From an address to the sessions that get it. The engines' one way in, for local and remote events alike. */
+/** Delivers events to the sessions subscribed to their address. Engines pass local and remote events here. */
 export class Hub {
   private readonly rooms: Rooms;
   private readonly now: () => number;
   private readonly streams: KnownStreams;
   private readonly taps: Set<Tap> = new Set();
-  /** The same for mailboxes, whose mail is for nobody else. */
+  /** The same for mailboxes; only these taps see mail. */
   private readonly mailTaps: Set<Tap> = new Set();
-  /** Members that are still being replayed what they missed. */
+  /** Members that are still receiving a replay. */
   readonly catchUps: CatchUps = new CatchUps();
-  /** Tenants whose live events wait until what was missed before them has been delivered. */
+  /** Tenants whose live events are held back until a repair has delivered the missed ones. */
   private readonly held: Map<string, Hold> = new Map();
-  /** Frames handed to connections since the start. */
+  /** Frames delivered to connections since the start. */
   delivered = 0;
 
-  /** @param streams what this node's members were shown of open token streams */
+  /** @param streams which open token streams this node's members have been shown */
   constructor(rooms: Rooms, now: () => number, streams: KnownStreams) {
     this.rooms = rooms;
     this.now = now;
     this.streams = streams;
   }
 
-  /** Hands an event to its audience: one copy a client, none to a sender that did not ask for its echo. */
+  /** Delivers an event to its audience: one copy per client, none to a sender without echo. */
   deliver(event: StreamEvent): number {
     const channel = this.locate(event.stream);
     if (channel === undefined) return 0;
     if (this.held.size > 0 && this.held.get(channel.tenant)?.(channel, event) === true) return 0;
-    // A repair has read it from history, and the engine comes to it only now.
+    // A repair has already read it from history, before the engine delivered it.
     const { last } = channel;
     if (last !== null && event.sequence > 0 && event.sequence <= last.sequence && epochOf(event) === epochOf(last))
       return 0;
@@ -52,15 +52,15 @@ export class Hub {
   }
 
   /**
-   * Hands an event to its audience whether the tenant's live events are held back or not.
+   * Delivers an event to its audience even while the tenant's live events are held back.
    *
-   * @param isLate whether its time to live may be over: it was not accepted here and now
+   * @param isLate whether its time to live may have expired: it was not accepted here just now
    */
   replay(channel: Channel, event: StreamEvent, isLate: boolean = event.stream !== channel): number {
     channel.lastTraffic = this.now();
     if (event.sequence > 0) channel.last = event;
     if (isLate && isExpired(event.text, channel.lastTraffic)) {
-      // A replay under way has to know that it came by.
+      // A running replay must know that the event was seen.
       if (this.catchUps.size > 0) this.catchUps.feed(channel, event);
       return 0;
     }
@@ -84,21 +84,21 @@ export class Hub {
     return count;
   }
 
-  /** Everyone that an event of a channel goes to now, its sender included. */
+  /** The current audience of a channel, including the sender. */
   audienceOf(channel: Channel): readonly Session[] {
     return channel.audience ?? this.gather(channel);
   }
 
-  /** Everyone that an event of an address goes to now. */
+  /** The current audience of an address. */
   audienceAt(address: StreamAddress): readonly Session[] {
     const channel = this.locate(address);
     return channel === undefined ? NOBODY : this.audienceOf(channel);
   }
 
   /**
-   * Hands something live-only to the audience of an address. Neither taps nor members that are being replayed get it.
+   * Delivers a live-only frame to the audience of an address. Taps and members in a replay do not get it.
    *
-   * @param except those who had it another way
+   * @param except sessions that received it in another way
    */
   show(address: StreamAddress, from: string, text: string, except: ReadonlySet<Session> = NONE): void {
     const channel = this.locate(address);
@@ -111,7 +111,7 @@ export class Hub {
     for (const session of audience) if (session !== silent && !except.has(session)) session.outbox.push(frame);
   }
 
-  /** Hands it to these alone, as far as they are in the audience. */
+  /** Delivers it only to those of `sessions` that are in the audience. */
   showTo(address: StreamAddress, from: string, text: string, sessions: readonly Session[]): void {
     const channel = this.locate(address);
     if (channel === undefined || sessions.length === 0) return;
@@ -121,7 +121,7 @@ export class Hub {
     for (const session of sessions) if (session !== silent && audience.includes(session)) session.outbox.push(frame);
   }
 
-  /** Holds a tenant's live events back: they go to `take` until {@link release}. */
+  /** Holds back a tenant's live events: they go to `take` until {@link release}. */
   hold(tenant: string, take: Hold): void {
     this.held.set(tenant, take);
   }
@@ -130,7 +130,7 @@ export class Hub {
     this.held.delete(tenant);
   }
 
-  /** Adds a tap, for mail too if it is asked for; returns the way to remove it. */
+  /** Adds a tap, optionally for mail too; returns a function that removes it. */
   tap(tap: Tap, { mail = false }: { readonly mail?: boolean } = {}): () => void {
     this.taps.add(tap);
     if (mail) this.mailTaps.add(tap);
@@ -140,7 +140,7 @@ export class Hub {
     };
   }
 
-  /** Sends a `system` notice to those who watch who is in a channel; answers how many bytes and connections it took. */
+  /** Sends a `system` notice to a channel's presence watchers; returns how many bytes and connections it took. */
   notifyWatchers(channel: Channel, payload: JsonObject): { readonly bytes: number; readonly sent: number } {
     if (channel.watchers === null) return { bytes: 0, sent: 0 };
     const frame = frameText(notice(channel, payload));
@@ -148,7 +148,7 @@ export class Hub {
     return { bytes: frame.length, sent: channel.watchers.size };
   }
 
-  /** Sends a `system` notice about a channel to whoever subscribes to its room, or to a pattern that takes it in. */
+  /** Sends a `system` notice about a channel to subscribers of its room, and of patterns that match it. */
   notifySubscribers(channel: Channel, payload: JsonObject): void {
     const { parent, patterns } = channel;
     const all = new Set<Session>();
@@ -162,7 +162,7 @@ export class Hub {
     for (const session of all) session.outbox.push(frame);
   }
 
-  /** The end of a token stream, to each as it was shown the pieces. */
+  /** Sends the end of a token stream, in the form that fits the pieces each session was shown. */
   private endStream(
     audience: readonly Session[],
     silent: Session | undefined,
@@ -175,20 +175,20 @@ export class Hub {
     }
   }
 
-  /** The sender's session when it must not hear itself. */
+  /** The sender's session when it must not receive its own event. */
   private silentSender(channel: Channel, from: string): Session | undefined {
     const sender = channel.parent.tenant.sessions.get(from);
     if (sender === undefined) return undefined;
     return hearsItself(this.rooms, sender, channel) ? undefined : sender;
   }
 
-  /** Everyone an event of `channel` goes to at once, each once; kept until a membership changes. */
+  /** Computes the audience of a channel, without duplicates; cached until a membership changes. */
   private gather(channel: Channel): readonly Session[] {
     const all = new Set<Session>();
     const { parent } = channel;
     this.addLive(all, channel, channel);
     this.addLive(all, parent.wide, channel);
-    // Who gets everything does not get the mail of others.
+    // Subscribers of everything do not get the mail of others.
     if (parent !== parent.tenant.mail) this.addLive(all, parent.tenant.everything, channel);
     if (channel.isWide) for (const place of parent.places()) this.addLive(all, place, channel);
     else for (const pattern of channel.patterns) this.addLive(all, pattern, channel);
@@ -201,14 +201,14 @@ export class Hub {
     const mayBeHeld = this.catchUps.size > 0;
     for (const [session, { live, coverage }] of place.members) {
       if (!live || (coverage !== null && !channel.isWide && !coverage.includes(channel.channel))) continue;
-      // What is still being replayed to it comes that way alone.
+      // A session in a replay of this channel gets the event through the replay only.
       if (mayBeHeld && this.catchUps.carrier(session, channel) !== undefined) continue;
       all.add(session);
     }
   }
 
   private locate(stream: StreamAddress): Channel | undefined {
-    // Engines of one node hand back the channel that was published to.
+    // Single-node engines hand back the channel that was published to.
     if (stream instanceof Channel) return stream;
     const tenant = this.rooms.tenants.get(stream.tenant);
     if (tenant === undefined) return undefined;
@@ -216,21 +216,21 @@ export class Hub {
     if (known !== undefined) return known;
     if (stream.room === MAIL_ROOM)
       return this.mailTaps.size > 0 ? this.rooms.visit(tenant.mail, stream.channel) : undefined;
-    // Another node made the channel; here are members of its room, or of everything.
+    // Another node created the channel; this node has members of its room, or of everything.
     if (tenant.rooms.get(stream.room) === undefined && tenant.everything.members.size === 0 && this.taps.size === 0) {
       return undefined;
     }
     try {
       return this.rooms.create(tenant, stream.room, stream.channel, { autoCreated: true });
     } catch {
-      // The tenant has as many channels here as it may; who subscribes to the room gets the event all the same.
+      // The tenant's channel limit is reached here; subscribers of the room still get the event.
       const room = tenant.rooms.get(stream.room) ?? tenant.everything.parent;
       return new Channel(room, stream.channel, room.wide.traits);
     }
   }
 }
 
-/** In whose epoch an event has its sequence, as its text tells. */
+/** The epoch of an event's sequence, read from its text. */
 function epochOf({ text }: StreamEvent): unknown {
   return (JSON.parse(text) as Envelope).metadata?.epoch;
 }

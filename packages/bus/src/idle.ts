@@ -4,13 +4,13 @@ import type { Notices } from './notices.ts';
 import type { Channel, Room, Rooms } from './rooms.ts';
 import { Slice } from './turn.ts';
 
-/** How often the streams of quiet channels with members are kept from being forgotten, well within the engines' hour. */
+/** How often the streams of quiet channels with members are renewed, well within the engines' expiry of one hour. */
 const RENEW_MS = 1_200_000;
 
 /**
- * Lets channels rest: those that made themselves, have no members and were silent for the configured time leave the
- * lists. Their streams stay as they are, and whoever joins, publishes or reads finds them so; the engine forgets them
- * by itself, long after, unless members are there.
+ * Removes idle channels from the lists: those created automatically, without members and without traffic for the
+ * configured time. Their streams remain, and are found again on the next join, publish or read; the engine expires them
+ * much later, unless they have members.
  */
 export class IdleSweep {
   private readonly rooms: Rooms;
@@ -28,7 +28,7 @@ export class IdleSweep {
     this.renewed = now();
   }
 
-  /** Looks at every channel once, in slices; does nothing while an earlier call is still at work. */
+  /** Checks every channel once, in slices; does nothing while an earlier call is still running. */
   async run(): Promise<void> {
     if (this.isRunning) return;
     this.isRunning = true;
@@ -59,13 +59,13 @@ export class IdleSweep {
     this.notices.deleted(channel, 'idle');
   }
 
-  /** A room goes with its last channel. */
+  /** A room is removed with its last channel. */
   private leave({ channels, wide }: Room, now: number): void {
     if (channels.size === 0 && wide.isIdle(now - this.rooms.policy(wide).idleMs)) this.rooms.remove(wide);
   }
 
   private renew(channel: Channel): unknown {
-    // A storage that is away is told of by others, and forgets nothing meanwhile.
+    // A storage outage is reported elsewhere, and nothing expires meanwhile.
     return attempt<unknown>(
       () => this.broker.state(channel),
       () => {},

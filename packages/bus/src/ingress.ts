@@ -18,17 +18,17 @@ import type { Awaitable } from './engine/engine.ts';
 import { type Delayed, type DelayMessage, isDelayed, type Message, type Outcome } from './publish.ts';
 import { resolve } from './resolve.ts';
 
-/** What may wait of one connection, and how long it may keep the event loop (docs/security.md, "Bounds"). */
+/** Limits on the queue of one connection, and on its use of the event loop (docs/security.md, "Bounds"). */
 export interface IngressLimits {
-  /** Bytes of envelopes that wait or are under way, beyond which the socket is not read. */
+  /** Bytes of queued and in-flight envelopes, beyond which the socket is not read. */
   readonly maxQueuedBytes: number;
   /** The same in envelopes. */
   readonly maxQueuedEnvelopes: number;
-  /** Milliseconds of one connection's work, after which the next one has its turn. */
+  /** Milliseconds of one connection's turn before the next one's. */
   readonly turnMs: number;
-  /** Envelopes of one connection in a turn while others wait for theirs. */
+  /** Envelopes of one connection in a turn while others wait. */
   readonly turnEnvelopes: number;
-  /** Unsent bytes of answers, beyond which no further command of the connection is begun. */
+  /** Unsent bytes of answers, beyond which no further command of the connection starts. */
   readonly answerBacklogBytes: number;
 }
 
@@ -40,13 +40,13 @@ const INGRESS_LIMITS: IngressLimits = {
   answerBacklogBytes: 1_048_576,
 };
 
-/** Milliseconds for all waiting connections together, after which sockets are looked at again. */
+/** Milliseconds for the turns of all waiting connections, before sockets are polled again. */
 const ALL_TURNS_MS = 8;
-/** How many light envelopes pass between two looks at the clock. */
+/** How many light envelopes pass between two clock checks. */
 const CLOCK_EVERY = 8;
-/** UTF-16 units of a text from which it is no light one. */
+/** Texts of more UTF-16 units than this are not light. */
 const HEAVY = 16_384;
-/** Refusals in a row, one for every message over the rate, after which the connection is closed (4429). */
+/** Consecutive rate-limit refusals, one per message, after which the connection is closed (4429). */
 const MAX_RATE_REFUSALS = 100;
 const BINARY: Refusal = {
   code: 'VALIDATION_ERROR',
@@ -56,36 +56,36 @@ const BINARY: Refusal = {
   command: undefined,
 };
 
-/** Runs one command and answers it. Neither throws nor rejects. */
+/** Runs one command and answers it. Must not throw or reject. */
 export type RunCommand = (session: Session, inbound: Inbound) => Awaitable<void>;
 
 export type Posted = Outcome | PrivateOutcome | Delayed;
 
 /**
- * The one door of every inbound envelope: decode, order, bound, dispatch by type.
+ * The single entry point of inbound envelopes: decodes, orders, limits and dispatches them by type.
  *
- * One sender's envelopes keep their order (PROTOCOL section 6, guarantee 1). Events may be under way together, since an
- * engine keeps their order itself; anything else waits until they have settled, and what comes after it waits for it.
- * With an engine that answers at once nothing waits but for its turn.
+ * One sender's envelopes keep their order (PROTOCOL section 6, guarantee 1). Events may be in flight together, since an
+ * engine keeps their order itself; anything else waits until they have settled, and blocks what follows it. With a
+ * synchronous engine envelopes wait only for their connection's turn.
  */
 export class Ingress {
   private readonly core: Core;
   private readonly runCommand: RunCommand;
   private readonly delay: DelayMessage | null;
   private readonly limits: IngressLimits;
-  /** Connections whose envelopes wait for nothing but their turn. */
+  /** Connections whose next envelope can start and only waits for its turn. */
   private ready: Session[] = [];
   private isScheduled = false;
-  /** Whose turn it is, since when, and how many envelopes it had. */
+  /** The connection whose turn it is, when the turn began, and its envelopes so far. */
   private owner: Session | null = null;
   private began = 0;
   private count = 0;
   private readonly unsettled: Set<Promise<void>> = new Set();
-  /** Texts that had to wait, and times that a socket was not read for it, since the start. */
+  /** Texts queued, and times that reading a socket was paused, since the start. */
   queued = 0;
   paused = 0;
 
-  /** @param delay what keeps events that are to be published later; null: nothing does */
+  /** @param delay schedules events for later; null disables that */
   constructor(core: Core, runCommand: RunCommand, delay: DelayMessage | null, limits: IngressLimits = INGRESS_LIMITS) {
     this.core = core;
     this.runCommand = runCommand;
@@ -93,7 +93,7 @@ export class Ingress {
     this.limits = limits;
   }
 
-  /** Takes one text frame of a client, within its size limit. Answers and faults go to that client; never throws. */
+  /** Handles one text frame of a client, within its size limit. Answers and errors go to that client; never throws. */
   receive(session: Session, text: string): void {
     if (session.closed) return;
     this.core.memory.received(text.length);
@@ -103,24 +103,24 @@ export class Ingress {
     else this.enqueue(session, text);
   }
 
-  /** Takes a binary frame, which no subprotocol has a meaning for yet. */
+  /** Handles a binary frame; no subprotocol uses them yet. */
   receiveBinary(session: Session): void {
     if (!session.closed) this.enqueue(session, BINARY);
   }
 
-  /** Holds back what a session sends until `until` has settled: its first membership is still being made. */
+  /** Holds a session's envelopes until `until` has settled: its first join is still pending. */
   holdUntil(session: Session, until: Promise<void>): void {
     this.follow(session, until, 0, true);
   }
 
-  /** Resolves when everything that was accepted so far has been answered. */
+  /** Resolves when everything accepted so far has been answered. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.unsettled);
   }
 
   /**
-   * Sends a validated event, private message or telemetry event of anybody, over whatever transport it came; commands
-   * are none of these. Throws or rejects with what refused it.
+   * Sends a validated event, private message or telemetry event, from any transport and sender; not for commands.
+   * Throws or rejects with the error that refused it.
    */
   post(sender: Sender, inbound: Inbound): Awaitable<Posted> {
     const { submissions, memory } = this.core;
@@ -136,7 +136,7 @@ export class Ingress {
     }
   }
 
-  /** Publishes an event, at once or when its options say. */
+  /** Publishes an event, now or at the time in its options. */
   publish(sender: Sender, message: Message): Awaitable<Outcome | Delayed> {
     if (message.options?.request !== undefined) return this.core.requests.publish(sender, message);
     if (!isDelayed(message)) return this.core.publisher.publish(sender, message);
@@ -147,7 +147,7 @@ export class Ingress {
     });
   }
 
-  /** @param membersOnly whether only members of the room are reached, as `room:pm` says */
+  /** @param membersOnly whether only members of the room receive it, as for `room:pm` */
   private send(
     sender: Sender,
     inbound: Inbound,
@@ -166,14 +166,14 @@ export class Ingress {
 
   // Turns -------------------------------------------------------------------------------------------------------------
 
-  /** Whether nothing keeps the next envelope of a lane from beginning. */
+  /** Whether the next envelope of a lane can start. */
   private mayBegin(lane: Lane): boolean {
     const { maxQueuedBytes, maxQueuedEnvelopes } = this.limits;
     if (lane.isExclusive || lane.isDraining || lane.awaitsOthers) return false;
     return lane.inFlight < maxQueuedEnvelopes && lane.underWay < maxQueuedBytes;
   }
 
-  /** Whether the session may go on in this turn of the event loop. */
+  /** Whether the session may continue in this turn of the event loop. */
   private hasTurn(session: Session): boolean {
     if (this.owner !== session) {
       this.begin(session);
@@ -198,7 +198,7 @@ export class Ingress {
     setImmediate(this.turn);
   }
 
-  /** Gives each waiting connection its turn, one after the other, until sockets have to be looked at again. */
+  /** Gives each waiting connection a turn, until it is time to poll the sockets again. */
   private readonly turn = (): void => {
     this.isScheduled = false;
     const began = performance.now();
@@ -214,13 +214,13 @@ export class Ingress {
       this.begin(session);
       this.proceed(session, lane);
     }
-    // Those that had no turn come before those that wait for their next one.
+    // Connections without a turn so far go first.
     if (next < waiting.length) this.ready = [...waiting.slice(next), ...this.ready];
     this.owner = null;
     if (this.ready.length > 0) this.schedule();
   };
 
-  /** Takes what waits, as far as turn and order allow. */
+  /** Processes queued envelopes, as far as turn and order allow. */
   private proceed(session: Session, lane: Lane): void {
     while (!session.closed && lane.length > 0 && this.mayBegin(lane) && this.hasTurn(session)) {
       this.take(session, lane.shift());
@@ -228,7 +228,7 @@ export class Ingress {
     this.settle(session, lane);
   }
 
-  /** Lets a lane wait for its turn, be read again, or go. */
+  /** Schedules a lane, resumes reading, or removes the lane. */
   private settle(session: Session, lane: Lane): void {
     if (session.closed) {
       session.lane = null;
@@ -268,7 +268,7 @@ export class Ingress {
 
   // One envelope ------------------------------------------------------------------------------------------------------
 
-  /** Begins one envelope, unless what came before it has to be over first: then it stands in front of its lane. */
+  /** Starts one envelope, or puts it back at the front of its lane until earlier ones have finished. */
   private take(session: Session, arrived: string | Incoming): void {
     const incoming = typeof arrived === 'string' ? decode(arrived, this.core.options.strictEnvelope) : arrived;
     const isEvent = overlaps(incoming);
@@ -281,12 +281,12 @@ export class Ingress {
     }
     const done = isRefusal(incoming) ? this.refuse(session, incoming) : this.accept(session, incoming);
     const size = typeof arrived === 'string' ? arrived.length : 0;
-    // A command or a large text may take long: the clock is looked at before the next envelope.
+    // A command or a large text may take long: check the clock before the next envelope.
     if (!isEvent || size > HEAVY) this.count |= CLOCK_EVERY - 1;
     if (isPending(done)) this.follow(session, done, size, !isEvent);
   }
 
-  /** Whether so much is unsent that nothing more may be asked for: a client that asks and does not read waits. */
+  /** Whether too much is unsent to accept more: a client that sends requests without reading the answers waits. */
   private mustDrain({ outbox }: Session, isEvent: boolean): boolean {
     const { backlog } = outbox;
     if (backlog <= this.limits.answerBacklogBytes) return false;
@@ -322,7 +322,7 @@ export class Ingress {
     this.core.activity.note(session, session.lastActivity, inbound.type, inbound.id, room, channel);
   }
 
-  /** Answers a frame that was no valid envelope; too many of them close the connection (PROTOCOL section 8). */
+  /** Answers a frame that was not a valid envelope; too many of them close the connection (PROTOCOL section 8). */
   private refuse(session: Session, refusal: Refusal): void {
     const { core } = this;
     core.refused(session, refusal);
@@ -330,7 +330,7 @@ export class Ingress {
     core.closeSession(session, CLOSE.POLICY_VIOLATION, 'repeated protocol violations');
   }
 
-  /** Milliseconds that the session has to wait, since it sends faster than it may; 0 when it may. */
+  /** Milliseconds until the session may send again; 0 when it is within its rate. */
   private overRate({ buckets }: Session): number {
     if (buckets.length === 0) return 0;
     const now = performance.now();
@@ -351,7 +351,7 @@ export class Ingress {
       core.closeSession(session, CLOSE.SLOW_CONSUMER, 'sustained rate limit');
   }
 
-  /** Follows what is under way, and goes on when it is over. */
+  /** Tracks an in-flight envelope, and continues the lane when it finishes. */
   private follow(session: Session, done: Promise<void>, size: number, isExclusive: boolean): void {
     session.lane ??= new Lane();
     const { lane } = session;
@@ -370,7 +370,7 @@ export class Ingress {
   }
 }
 
-/** What an ack tells (PROTOCOL section 6, guarantee 2): its payload, and the address that was resolved, if any. */
+/** The content of an ack (PROTOCOL section 6, guarantee 2): its payload, and the resolved address, if any. */
 export function receipt(posted: Posted): { payload: JsonObject; at: { room: string; channel: string } | undefined } {
   if ('jobId' in posted) {
     const { jobId: job_id, deliverAt: deliver_at, stored, duplicate } = posted;

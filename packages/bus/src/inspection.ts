@@ -7,9 +7,9 @@ import {
 } from '@arqonbus/protocol';
 import type { Sender } from './connection/session.ts';
 
-/** What a content policy looks at: all that travels of one message, and where it goes. */
+/** The input of a content policy: a message's content and where it goes. */
 export interface Inspection {
-  /** `profile`: how a client wants to be known, at its handshake or by `identify`. */
+  /** `profile`: a client's profile, from its handshake or `identify`. */
   readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
   readonly id: string;
   /** The id of the envelope that this one answers. */
@@ -17,29 +17,29 @@ export interface Inspection {
   readonly tenant: string;
   readonly room: string | undefined;
   readonly channel: string | undefined;
-  /** Of a private message. */
+  /** Recipients of a private message. */
   readonly to?: readonly string[] | undefined;
   readonly payload: JsonObject;
-  /** What the client itself wrote into the metadata, without the server's keys. */
+  /** The client's own metadata, without the server's keys. */
   readonly metadata?: JsonObject | undefined;
   /** Name of the command, on commands. */
   readonly command?: string | undefined;
-  /** What a rule says of inspecting this: not at all, or in another mode than the policy's. */
+  /** Inspection mode set by a rule: off, or other than the policy's. */
   readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
-  /** Dotted paths of the arguments that are meant to hold secrets (`token`, `rules.*.secret`); the empty path is all. */
+  /** Dotted paths of the arguments that hold secrets (`token`, `rules.*.secret`); the empty path is all. */
   readonly secretPaths?: readonly string[] | undefined;
 }
 
-/** What a content policy leaves of a message. */
+/** A message after inspection by a content policy. */
 export interface Inspected {
   readonly payload: JsonObject;
-  /** What is left of the client's metadata. */
+  /** The client's metadata after inspection. */
   readonly metadata?: JsonObject | undefined;
-  /** What the envelope tells of the inspection. */
+  /** The inspection result for the envelope. */
   readonly casil?: CasilMetadata | undefined;
 }
 
-/** What a content policy would do. Holds nothing of what was matched. */
+/** What a content policy would do. Contains nothing of the matched text. */
 export interface Judgement {
   readonly decision: CasilMetadata['decision'];
   readonly reason_code: string;
@@ -48,17 +48,17 @@ export interface Judgement {
 }
 
 export interface Inspector {
-  /** Whether anything of a tenant is inspected. Asked once a message; false costs nothing more. */
+  /** Whether a tenant has any inspection. Called once per message; false costs nothing more. */
   enabledFor(tenant: string): boolean;
-  /** What may travel on; throws the policy's BusError to block. */
+  /** Returns the content to send; throws the policy's BusError to block. */
   inspect(inspection: Inspection, sender: Sender): Inspected;
-  /** What would come of inspecting, without a trace of it; null where nothing is inspected. */
+  /** The result of an inspection, without side effects; null where nothing is inspected. */
   judge?(inspection: Inspection): Judgement | null;
-  /** What those who look after the server may be shown of a payload. */
+  /** What administrators may see of a payload. */
   shown(inspection: Inspection): JsonObject;
 }
 
-/** The content policy of a bus that has none. */
+/** The content policy of a bus without one. */
 export const NO_INSPECTION: Inspector = {
   enabledFor: () => false,
   inspect: ({ payload, metadata }) => ({ payload, metadata }),
@@ -67,7 +67,7 @@ export const NO_INSPECTION: Inspector = {
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
-/** Inspects what is about to travel, where {@link Inspector.enabledFor} says so; it comes back as it may travel. */
+/** Inspects a message, where {@link Inspector.enabledFor} allows; returns the content to send. */
 export function inspectMessage(
   inspector: Inspector,
   inspection: Omit<Inspection, 'tenant' | 'metadata'>,

@@ -2,18 +2,18 @@ import type { Engine } from './engine/engine.ts';
 import type { NodeCalls } from './node-calls.ts';
 import type { Rooms } from './rooms.ts';
 
-/** What goes over the line of one client. All but the backlog counts from when it connected. */
+/** Statistics of one client's connection. All but the backlog count from when it connected. */
 export interface LineFacts {
   readonly client_id: string;
   readonly node: string;
-  /** Where it comes from. */
+  /** Its remote address. */
   readonly address: string;
-  /** Envelopes that it sent. */
+  /** Envelopes received from it. */
   readonly received: number;
-  /** Envelopes that it was sent, and the bytes of their frames. */
+  /** Envelopes sent to it, and the bytes of their frames. */
   readonly sent: number;
   readonly sent_bytes: number;
-  /** Bytes that wait to leave. */
+  /** Bytes waiting to be sent. */
   readonly backlog_bytes: number;
 }
 
@@ -22,11 +22,11 @@ interface Asked {
   readonly id: string;
 }
 
-/** How long another node has for its answer, in milliseconds. */
+/** Timeout for another node's answer, in milliseconds. */
 const PATIENCE_MS = 2_000;
 const CALL = 'client.line';
 
-/** Tells of the lines of clients, on whatever node they are. */
+/** Looks up the connection statistics of clients on any node. */
 export class ClientLines {
   private readonly rooms: Rooms;
   private readonly engine: Engine;
@@ -41,11 +41,11 @@ export class ClientLines {
     calls.serve(CALL, (asked: Asked) => this.here(asked));
   }
 
-  /** The line of a client; null where there is no such client. Rejects with STORAGE_UNAVAILABLE when its node does not answer. */
+  /** A client's statistics; null if unknown. Rejects with STORAGE_UNAVAILABLE when its node does not answer. */
   async of(tenant: string, id: string): Promise<LineFacts | null> {
     const own = this.here({ tenant, id });
     const { presence } = this.engine;
-    // An address that is none of a client stands for several.
+    // An address that is not a client id may match several clients.
     if (own !== null || presence === null || id.includes(':')) return own;
     const [found] = await presence.find(tenant, id);
     if (found === undefined || found.node === this.node) return null;

@@ -1,10 +1,7 @@
 import type { MessageOptions, Metadata } from '@arqonbus/protocol';
 import type { SenderMark } from './sender-mark.ts';
 
-/**
- * What the server writes into the metadata of a message that is accepted at `now`: who sent it, and what its options
- * mean to whoever reads or hands it on.
- */
+/** The server-written metadata of a message accepted at `now`: its sender, and what its options mean to receivers. */
 export function marksOf({ record }: SenderMark, options: MessageOptions | undefined, now: number): Metadata {
   const marks: Metadata = { sender: record };
   if (options === undefined) return marks;
@@ -16,7 +13,7 @@ export function marksOf({ record }: SenderMark, options: MessageOptions | undefi
   return marks;
 }
 
-/** The same as members of JSON text. Without options it is the sender's own, prepared text. */
+/** The same as members of JSON text. Without options it is the sender's prepared text. */
 export function marksText(mark: SenderMark, options: MessageOptions | undefined, now: number): string {
   return options === undefined ? mark.text : JSON.stringify(marksOf(mark, options, now)).slice(1, -1);
 }

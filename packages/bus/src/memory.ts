@@ -1,19 +1,19 @@
 import { getHeapStatistics } from 'node:v8';
 import { BusError } from '@arqonbus/protocol';
 
-/** How often the heap is looked at, in milliseconds; more often while much is received. */
+/** How often heap usage is checked, in milliseconds; more often while much is received. */
 const INTERVAL_MS = 250;
-/** Received UTF-16 units after which it is looked at again, whatever the time. */
+/** Received UTF-16 units after which it is checked again, regardless of time. */
 const EVERY_BYTES = 8 * 1_048_576;
-/** The default bound, as a share of what the heap may grow to. */
+/** The default limit, as a share of the maximum heap size. */
 const SHARE = 0.85;
 
 /**
- * Watches the memory of the process: beyond its bound no new connection is taken and nothing is published, before the
- * process would end for want of memory. What was accepted goes on, and what is asked for is answered.
+ * Watches heap usage: above the limit, new connections and publications are refused, before the process runs out of
+ * memory. Accepted work continues, and requests are answered.
  */
 export class MemoryGuard {
-  /** Bytes of heap beyond which the process is full. */
+  /** Bytes of heap above which the process counts as full. */
   limit: number;
   private readonly onChange: (isFull: boolean, used: number) => void;
   private readonly heapUsed: () => number;
@@ -24,8 +24,8 @@ export class MemoryGuard {
   refused = 0;
 
   /**
-   * @param limit bytes; 0: 85 % of what the heap may grow to
-   * @param onChange told when the process becomes full, and when it is no longer
+   * @param limit bytes; 0: 85 % of the maximum heap size
+   * @param onChange called when the process becomes full, and when it no longer is
    * @param heapUsed bytes of heap in use; for tests
    */
   constructor(
@@ -39,12 +39,12 @@ export class MemoryGuard {
     this.timer = setInterval(() => this.look(), INTERVAL_MS).unref();
   }
 
-  /** Bounds it otherwise from now on: bytes, with 0 for 85 % of what the heap may grow to. */
+  /** Changes the limit: bytes, 0 for 85 % of the maximum heap size. */
   adjust(limit: number): void {
     this.limit = limitOf(limit);
   }
 
-  /** Counts what came from clients. */
+  /** Counts input from clients. */
   received(length: number): void {
     this.unseen += length;
     if (this.unseen > EVERY_BYTES) this.look();
@@ -66,7 +66,7 @@ export class MemoryGuard {
   private look(): void {
     this.unseen = 0;
     const used = this.heapUsed();
-    // Once full it has to fall by a tenth, so that it does not change with every message.
+    // Hysteresis: once full, usage must fall by a tenth, so that the state does not flip with every message.
     const isFull = used > (this.isFull ? this.limit * 0.9 : this.limit);
     if (isFull === this.isFull) return;
     this.isFull = isFull;

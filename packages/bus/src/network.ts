@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js';
 
 /**
- * What counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6 /64, the
- * smallest network a provider hands out and within which a host picks addresses at will.
+ * The unit that counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6
+ * /64, the smallest network that providers assign and within which a host can choose addresses freely.
  */
 export function networkOf(address: string): string {
   if (!ipaddr.isValid(address)) return address;

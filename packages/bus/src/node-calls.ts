@@ -1,10 +1,10 @@
 import { BusError, type ErrorCode, type ErrorDetails, newId } from '@arqonbus/protocol';
 import type { Awaitable, NodeMessage, Presence } from './engine/engine.ts';
 
-/** Calls of this node that are under way, beyond which it makes no more. */
+/** The most pending calls of this node. */
 const MAX_CALLS = 10_000;
 
-/** Answers a call of another node with what JSON can carry, or refuses it with a BusError. */
+/** Answers a call of another node with a JSON value, or refuses it with a BusError. */
 export type ServeCall = (args: never, from: string) => Awaitable<unknown>;
 
 interface Asked {
@@ -27,8 +27,8 @@ interface AnswerText {
 }
 
 /**
- * Questions that nodes of a cluster ask each other, over the messages that the engine carries between them. A message
- * may be lost and a node may die: every question has an end.
+ * Remote calls between the nodes of a cluster, over the engine's node messages. Since messages may be lost and nodes
+ * may die, every call has a timeout.
  */
 export class NodeCalls {
   private readonly presence: Presence | null;
@@ -46,14 +46,14 @@ export class NodeCalls {
     this.onFault = onFault;
   }
 
-  /** Answers calls of a name from now on. */
+  /** Registers the handler for calls of a name. */
   serve(name: string, handler: ServeCall): void {
     this.served.set(name, handler);
   }
 
   /**
-   * Asks a node, and resolves with its answer. Rejects with what it refused, or with STORAGE_UNAVAILABLE (retryable)
-   * when it does not answer within `timeoutMs`, cannot be reached, or too many calls are under way.
+   * Calls a node, and resolves with its answer. Rejects with the other node's error, or with STORAGE_UNAVAILABLE
+   * (retryable) when it does not answer within `timeoutMs`, cannot be reached, or too many calls are pending.
    */
   ask(node: string, name: string, args: unknown, timeoutMs: number): Promise<unknown> {
     if (this.presence === null || this.asked.size >= MAX_CALLS) return Promise.reject(unanswered(node));
@@ -68,7 +68,7 @@ export class NodeCalls {
     return answer;
   }
 
-  /** Takes a `call` or an `answer` of another node. */
+  /** Handles a `call` or an `answer` from another node. */
   receive({ kind, text }: Pick<NodeMessage, 'kind' | 'text'>): void {
     if (kind === 'call') {
       this.answer(JSON.parse(text) as CallText).catch(this.onFault);
@@ -80,7 +80,7 @@ export class NodeCalls {
     else asked?.reject(new BusError(error.code, error.message, error.details));
   }
 
-  /** Refuses what is under way. */
+  /** Rejects all pending calls. */
   stop(): void {
     for (const id of [...this.asked.keys()]) this.take(id)?.reject(unanswered(this.node));
   }
@@ -97,7 +97,7 @@ export class NodeCalls {
         error instanceof BusError ? error : new BusError('INTERNAL_ERROR', 'The other node failed; see its log.');
       answer = { id, error: { code, message, details } };
     }
-    // Whoever asked hears in time that there is no answer.
+    // On failure the caller's timeout ends the call.
     await this.send(from, 'answer', JSON.stringify(answer)).catch(() => {});
   }
 

@@ -5,7 +5,7 @@ import type { Events } from './events.ts';
 import { type Hub, notice } from './hub.ts';
 import type { Channel, Rooms } from './rooms.ts';
 
-/** Tells clients, with `system` envelopes, and telemetry what became of channels. */
+/** Reports channel changes to clients, as `system` envelopes, and to telemetry. */
 export class Notices {
   private readonly rooms: Rooms;
   private readonly hub: Hub;
@@ -18,7 +18,7 @@ export class Notices {
     rooms.created.add((channel) => this.created(channel));
   }
 
-  /** To those who subscribe to the whole room. */
+  /** Notifies subscribers of the whole room. */
   private created(channel: Channel): void {
     const { tenant, room, channel: name, traits } = channel;
     this.events.emit('channel_created', tenant, { room, channel: name, created_by: traits.createdBy });
@@ -37,8 +37,8 @@ export class Notices {
   }
 
   /**
-   * The stream goes on after live-only traffic that history does not hold: whoever its events go to is told of the
-   * loss, once. Nobody here need have met the channel: the traffic may have been another node's.
+   * The stream continues after live-only traffic that is missing in history: its audience is notified of the loss,
+   * once. This node may not know the channel, since the traffic may have been on another node.
    */
   historyGap(stream: StreamAddress): void {
     const tenant = this.rooms.tenants.get(stream.tenant);

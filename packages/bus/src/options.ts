@@ -4,13 +4,13 @@ import type { Retention } from './engine/engine.ts';
 
 const MIB = 1_048_576;
 
-/** Bounds of a bus: what one connection, subject, tenant and the process may take (docs/security.md, "Bounds"). */
+/** Limits of a bus: per connection, subject, tenant and process (docs/security.md, "Bounds"). */
 export interface Limits {
-  /** Open connections and handshakes under way; more are answered 503. */
+  /** Open connections and pending handshakes; more are answered 503. */
   readonly maxConnections: number;
-  /** The same of one address; 0: no limit of its own. */
+  /** The same per address; 0: no separate limit. */
   readonly maxConnectionsPerAddress: number;
-  /** The same of one subject; 0: no limit of its own. */
+  /** The same per subject; 0: no separate limit. */
   readonly maxConnectionsPerSubject: number;
   /** Bytes of one message; larger ones close the connection (1009). */
   readonly maxMessageBytes: number;
@@ -20,24 +20,24 @@ export interface Limits {
   readonly maxSubscriptions: number;
   /** Channels of one tenant. */
   readonly maxChannels: number;
-  /** Channels that one subject may make by publishing or joining. */
+  /** Channels that one subject may create by publishing or joining. */
   readonly maxChannelsPerSubject: number;
   /** Groups of one tenant. */
   readonly maxGroups: number;
-  /** Groups that one subject made. */
+  /** Groups created by one subject. */
   readonly maxGroupsPerSubject: number;
-  /** Bytes of heap beyond which nothing new is taken; 0: 85 % of what the heap may grow to. */
+  /** Bytes of heap beyond which new work is refused; 0: 85 % of the maximum heap size. */
   readonly maxMemoryBytes: number;
-  /** Waits (`wait_ms`) of one connection, or of one identity over HTTP, at a time. */
+  /** Concurrent waits (`wait_ms`) of one connection, or of one identity over HTTP. */
   readonly maxWaitsPerClient: number;
-  /** The same of the process. */
+  /** The same for the process. */
   readonly maxWaits: number;
-  /** Messages that may lead to one another, each caused by the one before, where no rule says otherwise. */
+  /** The longest chain of messages, each caused by the one before, where no rule says otherwise. */
   readonly maxHops: number;
-  /** Messages a second of one connection, and how many at once; 0: no limit. */
+  /** Messages per second of one connection, and the burst size; 0: no limit. */
   readonly rateLimitPerSecond: number;
   readonly rateLimitBurst: number;
-  /** Messages a second of all connections of one subject together; 0: no limit of its own. */
+  /** Messages per second of all connections of one subject together; 0: no separate limit. */
   readonly subjectRateLimitPerSecond: number;
 }
 
@@ -61,46 +61,46 @@ export const DEFAULT_LIMITS: Limits = {
   subjectRateLimitPerSecond: 0,
 };
 
-/** What the bus is told once, at its start. */
+/** The options of a bus. */
 export interface BusOptions extends Limits {
   readonly node: string;
   readonly version: string;
-  /** What a channel keeps unless it is made with other bounds. */
+  /** Retention of channels without settings of their own. */
   readonly retention: Retention;
-  /** Rules of channels that hold in every tenant (RULES 1), as they were written; a tenant's own stand over them. */
+  /** Channel rules for every tenant (RULES 1), as written; a tenant's own take precedence. */
   readonly rules: readonly unknown[];
   /** Room → its built-in channels; they exist in every tenant. */
   readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
   readonly autoCreateChannels: boolean;
-  /** After how long without members and traffic a channel that made itself goes, in milliseconds. */
+  /** Time without members and traffic after which an automatically created channel is removed, in milliseconds. */
   readonly channelIdleMs: number;
-  /** How long a broken line is waited for before whoever watches presence is told, in milliseconds; 0: not at all. */
+  /** Delay before presence watchers are notified of a lost connection, in milliseconds; 0: none. */
   readonly presenceGraceMs: number;
   readonly publishRequiresJoin: boolean;
-  /** Refuses envelopes with unknown fields, and mends none that lack one. */
+  /** Refuses envelopes with unknown fields, and adds no missing ones. */
   readonly strictEnvelope: boolean;
   readonly pingIntervalMs: number;
   /** Offers per-message compression. */
   readonly compression: boolean;
   readonly telemetryRoom: string;
-  /** Whether server events are put on the bus too. */
+  /** Whether server events are also published on the bus. */
   readonly telemetry: boolean;
-  /** Where events of no tenant go on the bus; null: to operators on the telemetry port alone. */
+  /** The tenant on whose bus events without a tenant are published; null: only on the telemetry port, for operators. */
   readonly serverTenant: string | null;
-  /** A second opinion on what role and grants allow. */
+  /** An additional check on what role and grants allow. */
   readonly authorize?: Authorize | undefined;
-  /** Where this bus answers HTTP, for clients to find in their welcome; null without it. */
+  /** The HTTP URL of this bus, for clients' welcome; null without HTTP. */
   readonly httpUrl: () => string | null;
   readonly now: () => number;
-  /** The time of leases and retries; the machine's unless given. */
+  /** The clock of leases and retries; default: the system clock. */
   readonly clock?: Clock | undefined;
-  /** Something failed that no client can be told of. */
+  /** Called with faults that cannot be reported to a client. */
   readonly onFault: (error: unknown) => void;
-  /** Something about the storage that an operator should change, told again every minute. */
+  /** Called with storage problems that an operator should fix, repeated every minute. */
   readonly onWarning?: (sentence: string) => void;
 }
 
-/** What may change while the bus runs; the rest is for good. */
+/** Options that can be changed while the bus runs. */
 export type Adjustable = Omit<Limits, 'maxWaitsPerClient' | 'maxWaits'> &
   Pick<
     BusOptions,

@@ -6,13 +6,13 @@ import type { NodeMessage } from './engine/engine.ts';
 import type { Ingress } from './ingress.ts';
 import type { Principal } from './principal.ts';
 
-/** How soon a client may try again whose last envelopes still wait, in milliseconds. */
+/** When a client whose earlier envelopes are still queued may retry, in milliseconds. */
 const RETRY_AFTER_MS = 100;
 
-/** What one node tells another of a session that its client has ended. */
+/** Sent between nodes when a client has ended its session. */
 const END = 'null';
 
-/** What a client posts into a session whose wire only sends (docs/http.md): on this node or on another one. */
+/** Envelopes posted to a session with a send-only transport (docs/http.md), on this node or another one. */
 export class SessionPosts {
   private readonly core: Core;
   private readonly ingress: Ingress;
@@ -23,10 +23,10 @@ export class SessionPosts {
   }
 
   /**
-   * Takes envelopes, one text each, as if they had come over the session's own line. Their answers go there too.
+   * Handles envelopes, one text each, as if they had arrived over the session's connection. Their answers go there too.
    *
-   * Throws NOT_FOUND when there is no such session of this subject, RATE_LIMITED (with `retry_after_ms`) while as many
-   * envelopes wait as may: then none is taken.
+   * Throws NOT_FOUND when the subject has no such session, and RATE_LIMITED (with `retry_after_ms`) while the session's
+   * queue is full; then none is accepted.
    */
   async post(poster: Principal, postId: string, texts: readonly string[]): Promise<void> {
     const session = this.here(poster, postId);
@@ -35,14 +35,14 @@ export class SessionPosts {
     else for (const text of texts) this.ingress.receive(session, text);
   }
 
-  /** Ends the session, as a WebSocket's client does that closes it. Throws NOT_FOUND as {@link SessionPosts.post} does. */
+  /** Ends the session, like a client closing its WebSocket. Throws NOT_FOUND as {@link SessionPosts.post} does. */
   async end(poster: Principal, postId: string): Promise<void> {
     const session = this.here(poster, postId);
     if (session === null) await this.elsewhere(poster, postId, END);
     else this.core.closeSession(session, NORMAL_CLOSURE, 'closed');
   }
 
-  /** The session, if it is on this node; throws NOT_FOUND when it is not the poster's. */
+  /** The session, if it is on this node; throws NOT_FOUND when it does not belong to the poster. */
   private here(poster: Principal, postId: string): Session | null {
     const session = this.core.rooms.tenants.get(poster.tenant)?.sessions.get(clientIdOf(postId));
     if (session === undefined) return null;
@@ -59,7 +59,7 @@ export class SessionPosts {
     await presence.send(entry.node, { kind: 'post', tenant, clients: [id], text });
   }
 
-  /** What another node was given for a session of this one. */
+  /** Handles envelopes that another node received for a session of this one. */
   receive({ tenant, clients, text }: NodeMessage): void {
     const [id = ''] = clients;
     const session = this.core.rooms.tenants.get(tenant)?.sessions.get(id);
@@ -74,7 +74,7 @@ export class SessionPosts {
     }
   }
 
-  /** The node that took it could not know that this one is full: the client is told in its stream. */
+  /** The other node could not know that the queue is full here, so the client is notified in its stream. */
   private refuse(session: Session, text: string): void {
     const inbound = decode(text, this.core.options.strictEnvelope);
     if (isRefusal(inbound)) this.core.refused(session, inbound);
@@ -82,7 +82,7 @@ export class SessionPosts {
   }
 }
 
-/** Whether a session of `subject` is the poster's. Where there are no tokens, its id is all there is to know. */
+/** Whether a session of `subject` belongs to the poster. Without authentication, knowing its id suffices. */
 function isOf(poster: Principal, subject: string | null): boolean {
   return poster.anonymous === true || poster.subject === subject;
 }

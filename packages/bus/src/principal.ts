@@ -1,6 +1,6 @@
 import { compileGlobs, type Glob, type Role } from '@arqonbus/protocol';
 
-/** What a principal may be granted. Addresses are `room:channel`, of the store `namespace/key`, of people a subject. */
+/** The grantable actions. Addresses are `room:channel`, in the store `namespace/key`, and for `private` a subject. */
 export const ACTIONS = [
   'publish',
   'subscribe',
@@ -21,54 +21,54 @@ interface Grant {
   readonly allows: Glob;
 }
 
-/** What a token lists for each action; an action that it does not list is not granted. */
+/** The grants of a token by action; an action without an entry is not granted. */
 export type Grants = Readonly<Partial<Record<Action, Grant>>>;
 
-/** Who is asking, decided once at the edge (PROTOCOL section 7). Everything inside asks `Access`. */
+/** An authenticated caller, determined once on entry (PROTOCOL section 7). Permission checks go through `Access`. */
 export interface Principal {
-  /** The JWT `sub`; null when authentication is off or the token names none. */
+  /** The JWT `sub`; null when authentication is off or the token has none. */
   readonly subject: string | null;
-  /** The screen name that the token fixes; without one its bearer chooses. */
+  /** The screen name fixed by the token; without one the client chooses. */
   readonly name?: string | null;
   readonly role: Role;
   readonly tenant: string;
   /** Null allows everything in the tenant that the role allows. */
   readonly grants: Grants | null;
-  /** When what was granted ends, in milliseconds since 1970; null: never. A token's is its `exp` and the leeway. */
+  /** When access ends, in milliseconds since 1970; null: never. For a token, its `exp` plus the leeway. */
   readonly expiresAt: number | null;
-  /** What a token says of itself (`exp`), in milliseconds since 1970: this is what its bearer is told. */
+  /** The token's own `exp`, in milliseconds since 1970; this is what the client is told. */
   readonly tokenExpiresAt?: number | null;
-  /** The token's `jti`, and when it was issued in milliseconds since 1970: by these it can be revoked. */
+  /** The token's `jti`, and its issue time in milliseconds since 1970; used for revocation. */
   readonly tokenId?: string | null;
   readonly issuedAt?: number | null;
-  /** What its connections are made members of, as soon as they are there. */
+  /** Memberships that its connections join as soon as they open. */
   readonly join?: readonly { readonly room: string; readonly channel: string }[];
   /** May watch telemetry without the admin role. */
   readonly telemetry: boolean;
-  /** What it makes may outlive its connections and its token; admins may do so anyway. */
+  /** May create things that outlive its connections and its token; admins always may. */
   readonly durable: boolean;
-  /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`, or the anonymous admin on loopback. */
+  /** Has access to all tenants: the HTTP API key, an admin token of tenant `*`, or the anonymous admin on loopback. */
   readonly operator: boolean;
   /** Authentication is off: a client may name itself (`?subject=`). */
   readonly anonymous?: boolean;
 }
 
-/** Subject of whoever presents the HTTP API key; nobody else can have it. */
+/** Subject of callers with the HTTP API key; nobody else can have it. */
 export const API_KEY_SUBJECT = 'http:api-key';
 /** Longest subject, in UTF-16 units. */
 export const MAX_SUBJECT_LENGTH = 256;
-/** Control characters, line separators and halves of surrogate pairs: nothing that forges a log line or a frame. */
+/** Control characters, line separators and lone surrogates, which could forge a log line or a frame. */
 export const UNPRINTABLE: RegExp = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-/** Whether somebody may be called so: 1-256 printable characters, and not the subject of the API key. */
+/** Whether a subject is valid: 1-256 printable characters, and not that of the API key. */
 export function isSubject(text: string): boolean {
   return text !== '' && text.length <= MAX_SUBJECT_LENGTH && !UNPRINTABLE.test(text) && text !== API_KEY_SUBJECT;
 }
 
-/** What became of a credential: who it names, or why it is refused. */
+/** The result of checking a credential: its principal, or why it is refused. */
 export type Verification =
   | { readonly ok: true; readonly principal: Principal }
-  /** `reason` is all that a stranger learns; `internal` is for the log alone. */
+  /** `reason` is shown to the client; `internal` is only logged. */
   | { readonly ok: false; readonly reason: string; readonly internal: string };
 
 const RANK: Readonly<Record<Role, number>> = { guest: 0, user: 1, admin: 2 };
@@ -81,10 +81,10 @@ function grant(patterns: readonly string[]): Grant {
   return { patterns, allows: compileGlobs(patterns) };
 }
 
-/** What may be granted, as globs or as grants made of them. */
+/** Grants as globs, or already compiled. */
 export type GrantLists = Readonly<Partial<Record<Action, readonly string[] | Grant | undefined>>>;
 
-/** Grants of the given globs; what is not given is not granted. */
+/** Compiles grants; actions without globs are not granted. */
 export function grantsOf(lists: GrantLists): Grants {
   const grants: Partial<Record<Action, Grant>> = {};
   for (const action of ACTIONS) {
@@ -94,7 +94,7 @@ export function grantsOf(lists: GrantLists): Grants {
   return grants;
 }
 
-/** What a principal is made of unless told otherwise: a user of the default tenant without restrictions. */
+/** A principal with defaults: a user of the default tenant without restrictions. */
 export function principalOf(given: Partial<Principal> = {}): Principal {
   return {
     subject: null,
@@ -109,7 +109,7 @@ export function principalOf(given: Partial<Principal> = {}): Principal {
   };
 }
 
-/** A principal as JSON, for what is kept in the store and acts on its owner's behalf later. */
+/** A principal as JSON, stored with jobs and the like that later act on their owner's behalf. */
 export interface PrincipalDocument {
   readonly subject: string | null;
   readonly name?: string | null;
@@ -132,7 +132,7 @@ export function principalDocument({ subject, name, role, grants, expiresAt, tele
   };
 }
 
-/** The principal that a document tells of. It is never an operator, and may make nothing durable of its own. */
+/** The principal of a stored document. It is never an operator, and may not create durable things. */
 export function readPrincipal(document: PrincipalDocument, tenant: string): Principal {
   const { subject, name = null, role, grants, expires_at, telemetry } = document;
   const held = grants === null ? null : grantsOf(grants);

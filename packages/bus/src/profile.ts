@@ -4,8 +4,8 @@ import type { Inspector } from './inspection.ts';
 import { systemSender } from './system-sender.ts';
 
 /**
- * Lets the content policy look at how a client that connects wants to be known: others will be shown it. Answers the
- * arrival with what the policy leaves of it; throws the policy's BusError to turn the client away.
+ * Has the content policy inspect a connecting client's profile, which others will see. Returns the arrival with the
+ * inspected profile; throws the policy's BusError to refuse the client.
  */
 export function inspectArrival(inspector: Inspector, arrival: Arrival): Arrival {
   const { principal, profile, address } = arrival;

@@ -3,7 +3,7 @@ import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable } from './engine/engine.ts';
 
-/** An event or private message on its way, as a hook sees it. */
+/** An event or private message, as passed to a hook. */
 export interface PublishEvent {
   readonly type: 'event' | 'private' | 'telemetry';
   readonly id: string;
@@ -12,13 +12,13 @@ export interface PublishEvent {
   readonly channel: string | undefined;
   readonly payload: JsonObject;
   readonly metadata: Metadata | undefined;
-  /** Whether it is only asked what would come of it: nothing is sent. */
+  /** Whether this is a dry run: nothing is sent. */
   readonly dry?: boolean;
 }
 
 /**
- * Looks at an event before it is stored: returns what of payload and metadata may travel on (nothing: all of it as it
- * is), or throws a `BusError` that refuses it.
+ * Called before an event is stored: returns the payload and metadata to send (nothing: unchanged), or throws a
+ * `BusError` that refuses it.
  */
 export type PublishHook = (
   event: PublishEvent,
@@ -26,8 +26,8 @@ export type PublishHook = (
 ) => Awaitable<Partial<Pick<PublishEvent, 'payload' | 'metadata'>> | undefined>;
 
 /**
- * Runs hooks one after the other, each seeing what the one before left. Throws or rejects as they do, and with an Error
- * when one answers neither nothing nor an event: `false` may well be meant as a refusal, and must not let it pass.
+ * Runs hooks in sequence, each on the result of the one before. Throws or rejects as they do, and with an Error for an
+ * invalid return value: `false` may be meant as a refusal, so it must not let the event pass.
  */
 export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
   return hooks.reduce<Awaitable<PublishEvent>>(
@@ -53,7 +53,7 @@ function isRecord(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
+/** Converts a foreign thenable to a native promise; taken for a plain value, it could not refuse anything. */
 function settled<T>(answer: Awaitable<T>): Awaitable<T> {
   const isForeign = answer !== null && typeof answer === 'object' && 'then' in answer && !isPending(answer);
   return isForeign ? Promise.resolve(answer) : answer;

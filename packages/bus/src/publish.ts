@@ -27,7 +27,7 @@ import type { Mismatch } from './rules/payload-schema.ts';
 import type { ChannelHook, ChannelPolicy } from './rules/rules.ts';
 import { Sampler } from './sampler.ts';
 
-/** What somebody wants to be sent to a channel or room; already validated (PROTOCOL section 2). */
+/** A message to a channel or room; already validated (PROTOCOL section 2). */
 export interface Message {
   readonly id: string;
   readonly type: 'event' | 'telemetry';
@@ -36,47 +36,47 @@ export interface Message {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
-  /** Checked already (`checkOptions`); one of them that says when has been obeyed. */
+  /** Already checked (`checkOptions`); a delivery time has already been applied. */
   readonly options?: MessageOptions | undefined;
-  /** What the server writes into its metadata beside, as a member of JSON text; given the payload as it will travel. */
+  /** Additional server-written metadata, as a member of JSON text, computed from the final payload. */
   readonly marks?: (payload: JsonObject) => string;
 }
 
 export interface Outcome {
   readonly channel: Channel;
   readonly published: Published;
-  /** As it travelled: what inspection left of it. */
+  /** The payload as sent, after inspection. */
   readonly payload: JsonObject;
 }
 
-/** An event that was accepted to be published later. */
+/** An event accepted for later publication. */
 export interface Delayed {
   readonly jobId: string;
   /** RFC 3339. */
   readonly deliverAt: string;
   readonly stored: Durability;
-  /** The same sender's event with this id waits already. */
+  /** The same sender's event with this id is already scheduled. */
   readonly duplicate: boolean;
 }
 
-/** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
+/** Stores an event until the time in its options, and then publishes it in its sender's name. */
 export type DelayMessage = (sender: Sender, message: Message) => Promise<Delayed>;
 
-/** Whether a message says when it is to be published. */
+/** Whether a message has a delivery time. */
 export function isDelayed({ options }: Pick<Message, 'options'>): boolean {
   return options !== undefined && (options.deliver_at !== undefined || options.delay_seconds !== undefined);
 }
 
-/** A message that may go where it goes, as hooks and inspection left it. */
+/** An allowed message after hooks and inspection. */
 export interface Examined {
   readonly address: Address;
   readonly payload: JsonObject;
   readonly metadata: Metadata | undefined;
 }
 
-/** What would come of a message. */
+/** The result of a rehearsal. */
 export interface Rehearsed {
-  /** Where the payload is not as the channel's schema says, which only warns. */
+  /** How the payload violates the channel's schema, where that only warns. */
   readonly mismatch: Mismatch | null;
   readonly casil: Judgement | null;
 }
@@ -85,7 +85,7 @@ function contentOf({ payload, metadata }: PublishEvent): Omit<Examined, 'address
   return { payload, metadata };
 }
 
-/** What is inspected of an event. Every field is named: objects that are spread and added to have a shape each. */
+/** The inspection input. Fields are listed explicitly, so that all objects have the same shape. */
 function subjectOf(
   { type, id, requestId }: Message,
   { room, channel }: Address,
@@ -99,18 +99,18 @@ interface Rehearsal {
   readonly isConnection: boolean;
 }
 
-/** Hands an event that is allowed and inspected on. */
+/** Delivers an event that was allowed and inspected. */
 export type Deliver = (channel: Channel, draft: Draft, identity: string) => Awaitable<Published>;
 
 export interface PublisherOptions {
   readonly now: () => number;
-  /** Told of a payload that is not as its channel's schema says, where that only warns. */
+  /** Called for a payload that violates its channel's schema, where that only warns. */
   readonly onMismatch: (sender: Sender, message: Message, address: Address, mismatch: Mismatch) => void;
 }
 
 /**
- * The pipeline of every event, whoever sends it: resolve → may → rules → hooks → inspect → store and deliver. Throws a BusError when a
- * step refuses; what is refused was neither stored nor delivered.
+ * The pipeline of every event: resolve → access → rules → hooks → inspect → store and deliver. Throws a BusError when a
+ * step refuses; refused events are neither stored nor delivered.
  */
 export class Publisher {
   private readonly rooms: Rooms;
@@ -122,11 +122,11 @@ export class Publisher {
   private readonly ephemeral: Ephemeral;
   private readonly hops: Hops;
   private readonly options: PublisherOptions;
-  /** Senders with events whose hooks are still at work, and the end of the last of them. */
+  /** Senders with events whose hooks are still running, and when the last of them ends. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
   /** Events accepted since the start. */
   accepted = 0;
-  /** Times from accepting an event to having stored it and handed it to the connections of this node. */
+  /** Time from accepting an event until it is stored and delivered to the connections of this node. */
   readonly timing: Sampler = new Sampler();
 
   constructor(
@@ -152,16 +152,16 @@ export class Publisher {
   }
 
   /**
-   * Publishes one event. With a synchronous engine the outcome is there at once.
+   * Publishes one event. With a synchronous engine the outcome is returned synchronously.
    *
-   * @param deliver takes it instead of its stream
+   * @param deliver replaces storing the event in its stream
    */
   publish(sender: Sender, message: Message, deliver?: Deliver): Awaitable<Outcome> {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
     const { hook } = this.admit(sender, message, address);
-    // What no hook is asked about does not overtake what one is still asked about (PROTOCOL section 6, guarantee 1).
+    // An event without hooks must not overtake one whose hooks are still running (PROTOCOL section 6, guarantee 1).
     if (this.hooks.length === 0 && hook?.onPublish !== true && this.hooking.size === 0) {
       return this.store(sender, message, address, message.payload, message.metadata, began, deliver);
     }
@@ -177,8 +177,8 @@ export class Publisher {
   }
 
   /**
-   * What would be published of a message now: throws or rejects as {@link publish} does for what is not allowed, and
-   * sends nothing. What is kept to be published later is kept as this leaves it.
+   * Runs all steps before storing: throws or rejects like {@link publish} for what is not allowed, and sends nothing.
+   * Events for later are stored in the form that this returns.
    */
   examine(sender: Sender, message: Message): Awaitable<Examined> {
     const address = resolve(message.room, message.channel, sender.session);
@@ -194,10 +194,10 @@ export class Publisher {
   }
 
   /**
-   * What would come of a message, step by step as {@link publish} takes them, with nothing sent, counted or used up.
-   * Throws or rejects as it would; hooks are asked with `dry: true`.
+   * Runs the steps of {@link publish} without side effects: nothing is sent, counted or used up. Throws or rejects like
+   * it; hooks are called with `dry: true`.
    *
-   * @param isConnection whether the sender is taken for a connection, though it may have none here
+   * @param isConnection whether to treat the sender as a connection, even if it has none here
    */
   rehearse(sender: Sender, message: Message, isConnection: boolean): Awaitable<Rehearsed> {
     const address = resolve(message.room, message.channel, sender.session);
@@ -225,16 +225,16 @@ export class Publisher {
     });
   }
 
-  /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */
+  /** Publishes the bus's own events, without hooks and `authorize`. */
   announce(sender: Sender, message: Message & { readonly room: string; readonly channel: string }): Awaitable<Outcome> {
     const { room, channel } = message;
     const tenant = this.rooms.tenant(sender.principal.tenant);
-    // What the bus tells needs nobody's leave to make its channel.
+    // The bus needs no permission to create its channel.
     if (tenant.find(room, channel) === undefined) this.rooms.create(tenant, room, channel, { autoCreated: true });
     return this.store(sender, message, message, message.payload, message.metadata, this.timing.begin());
   }
 
-  /** What the program's hooks leave of an event, and then the backend that the channel's rule names. */
+  /** Runs the program's hooks, then the HTTP hook of the channel's rule. */
   private askHooks(hook: ChannelHook | null, event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
     const left = this.hooks.length === 0 ? event : runHooks(this.hooks, event, sender);
     if (hook?.onPublish !== true) return left;
@@ -242,8 +242,8 @@ export class Publisher {
   }
 
   /**
-   * What the hooks left of an event, no earlier than what they left of the sender's event before it: hooks that take
-   * their time run side by side, and one sender's events keep their order (PROTOCOL section 6, guarantee 1).
+   * Waits for the hooks of the sender's previous event: hooks run concurrently, but one sender's events keep their
+   * order (PROTOCOL section 6, guarantee 1).
    */
   private inOrder(sender: Sender, left: Awaitable<PublishEvent>): Awaitable<PublishEvent> {
     if (this.hooking.size === 0 && !isPending(left)) return left;
@@ -251,7 +251,7 @@ export class Publisher {
     const before = this.hooking.get(who);
     if (before === undefined && !isPending(left)) return left;
     const ready = Promise.all([left, before]).then(([event]) => event);
-    // A refused event does not let the next one overtake those before both.
+    // Even after a refused event, the next one must not overtake earlier ones.
     const over = Promise.allSettled([ready, before]).then(() => {
       if (this.hooking.get(who) === over) this.hooking.delete(who);
     });
@@ -271,7 +271,7 @@ export class Publisher {
   ): Awaitable<Outcome> {
     let payload = givenPayload;
     let metadata = givenMetadata;
-    // Before a channel is made: its name may be what the policy blocks.
+    // Before the channel is created, since the policy may block its name.
     if (this.inspector.enabledFor(sender.principal.tenant)) {
       const subject = subjectOf(message, address, payload, this.policyAt(sender, address).casil);
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
@@ -299,7 +299,7 @@ export class Publisher {
     this.accepted += 1;
     const { identity } = sender;
     const { retention, ephemeral, dedupeMs } = this.rooms.policy(channel);
-    // What asks for a receipt or an answer is told by its marks, and handled by whoever reads the stream.
+    // Receipts and requests are recorded in the marks, and handled by the stream's readers.
     const plain = { stream: channel, draft, identity, retention };
     const publication = dedupeMs === null ? plain : { ...plain, dedupeMs };
     const published =
@@ -314,7 +314,7 @@ export class Publisher {
     });
   }
 
-  /** What holds there. Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
+  /** Returns the policy. Throws unless the rules allow this message, before inspection. */
   private admit(sender: Sender, message: Message, address: Address, dry?: Rehearsal): ChannelPolicy {
     const policy = this.admitSender(sender, address, dry, message.options?.ephemeral === true);
     this.admitPayload(policy, sender, message, address, dry !== undefined);
@@ -322,9 +322,9 @@ export class Publisher {
   }
 
   /**
-   * What holds at an address. Throws unless the rules let this sender publish there, whatever it is.
+   * Returns the policy of an address. Throws unless the rules let this sender publish there, regardless of payload.
    *
-   * @param dry nothing of a rate is used up
+   * @param dry uses up nothing of the rate limit
    */
   admitSender(sender: Sender, address: Address, dry?: Rehearsal, isEphemeral = false): ChannelPolicy {
     const { room, channel: name } = address;
@@ -356,7 +356,7 @@ export class Publisher {
     return policy;
   }
 
-  /** Throws unless the rules let this payload go there. */
+  /** Throws unless the rules allow this payload. */
   private admitPayload(
     policy: ChannelPolicy,
     sender: Sender,
@@ -374,13 +374,13 @@ export class Publisher {
     return channel === undefined ? this.rooms.policyAt(tenant, room, name) : this.rooms.policy(channel);
   }
 
-  /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
+  /** The channel of an event, created if allowed; `*` is the room-wide one. */
   target(sender: Sender, room: string, name: string): Channel {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
     if (known !== undefined) return known;
     const made = this.rooms.createFor(sender, room, name);
     this.rooms.policy(made);
-    // The event that made it counts too.
+    // The event that creates the channel counts too.
     made.rates?.take(sender.identity, performance.now());
     return made;
   }

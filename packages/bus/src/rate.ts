@@ -1,9 +1,9 @@
-/** What rounding may keep from a token: who waits as long as it was told gets one. */
+/** Tolerance for rounding, so that a caller that waits as long as told gets a token. */
 const WHOLE = 1 - 1e-9;
 
 /**
- * A token bucket: `burst` messages at once, `ratePerSecond` over time. Time is handed in, in milliseconds of any clock
- * that does not jump (`performance.now()`); going backwards refills nothing. Taking allocates nothing.
+ * A token bucket: `burst` messages at once, `ratePerSecond` over time. The caller passes the time, in milliseconds of a
+ * monotonic clock (`performance.now()`); a time in the past refills nothing. Taking allocates nothing.
  */
 export class TokenBucket {
   #perMs: number;
@@ -12,7 +12,7 @@ export class TokenBucket {
   #updatedAt: number;
 
   /**
-   * @param ratePerSecond 0: no limit, everything is taken.
+   * @param ratePerSecond 0: no limit, every take succeeds.
    * @param burst the size of the bucket, at least 1; it starts full.
    */
   constructor(ratePerSecond: number, burst: number, now: number) {
@@ -22,7 +22,7 @@ export class TokenBucket {
     this.#updatedAt = now;
   }
 
-  /** Takes one token; false when there is none, which costs nothing. */
+  /** Takes one token; false when there is none, and then takes nothing. */
   take(now: number): boolean {
     if (this.#perMs === 0) return true;
     this.#refill(now);
@@ -38,14 +38,14 @@ export class TokenBucket {
     return this.#tokens >= WHOLE ? 0 : Math.ceil((1 - this.#tokens) / this.#perMs);
   }
 
-  /** A full bucket remembers nothing: a new one would behave the same. */
+  /** A full bucket has no state: a new one would behave the same. */
   isFull(now: number): boolean {
     if (this.#perMs === 0) return true;
     this.#refill(now);
     return this.#tokens >= this.#burst;
   }
 
-  /** Goes on at another rate; what it holds stays, up to the new burst. */
+  /** Changes the rate; the current tokens are kept, up to the new burst. */
   adjust(ratePerSecond: number, burst: number, now: number): void {
     this.#refill(now);
     this.#perMs = ratePerSecond / 1000;
@@ -60,7 +60,7 @@ export class TokenBucket {
   }
 }
 
-/** Idle buckets that are remembered before the oldest of them is forgotten. */
+/** Idle buckets that are kept before the oldest is dropped. */
 const MAX_IDLE_BUCKETS = 10_000;
 
 interface SharedBucket {
@@ -69,9 +69,9 @@ interface SharedBucket {
 }
 
 /**
- * One bucket for all connections of a subject, so that opening more of them does not buy more messages. A connection
- * acquires the bucket once and takes from it directly; after the last release it is kept until it is full again, so
- * that reconnecting does not refill it. Memory: one entry per connected subject, and {@link MAX_IDLE_BUCKETS}.
+ * One bucket for all connections of a subject, so that opening more connections does not raise its rate. A connection
+ * acquires the bucket once and takes from it directly; after the last release it is kept until full, so that
+ * reconnecting does not refill it. Memory: one entry per connected subject, and {@link MAX_IDLE_BUCKETS}.
  */
 export class SubjectBuckets {
   #ratePerSecond: number;
@@ -104,7 +104,7 @@ export class SubjectBuckets {
     return shared.bucket;
   }
 
-  /** Gives a bucket back; a release without its {@link acquire} is ignored. */
+  /** Releases a bucket; a release without its {@link acquire} is ignored. */
   release(tenant: string, subject: string, now: number): void {
     const key = bucketKey(tenant, subject);
     const shared = this.#held.get(key);
@@ -116,7 +116,7 @@ export class SubjectBuckets {
     this.#forget(now);
   }
 
-  /** All of them go on at another rate. */
+  /** Changes the rate of all buckets. */
   adjust(ratePerSecond: number, burst: number, now: number): void {
     this.#ratePerSecond = ratePerSecond;
     this.#burst = burst;
@@ -125,7 +125,7 @@ export class SubjectBuckets {
     }
   }
 
-  /** Oldest first, which are the likeliest to be full: stops at the first that still has something to remember. */
+  /** Oldest first, since those are most likely full: stops at the first that is not. */
   #forget(now: number): void {
     for (const [key, shared] of this.#idle) {
       if (this.#idle.size <= this.#maxIdle && !shared.bucket.isFull(now)) return;
@@ -134,7 +134,7 @@ export class SubjectBuckets {
   }
 }
 
-/** Tenant names hold no line break, so no two pairs share a key. */
+/** Tenant names contain no line break, so keys are unique. */
 function bucketKey(tenant: string, subject: string): string {
   return `${tenant}\n${subject}`;
 }
@@ -143,16 +143,16 @@ export interface RateOptions {
   /** Messages of one connection; 0: no limit. */
   readonly rateLimitPerSecond: number;
   readonly rateLimitBurst: number;
-  /** Messages of all connections and requests of one subject together; 0: no limit of its own. */
+  /** Messages of all connections and requests of one subject; 0: no separate limit. */
   readonly subjectRateLimitPerSecond: number;
 }
 
-/** The rates of everybody: connections, subjects, and what acts later on an owner's behalf. */
+/** The rate limits of connections, subjects, and jobs that act on an owner's behalf. */
 export class Rates {
   private readonly options: RateOptions;
-  /** What the connections and requests of a subject share. */
+  /** Shared by the connections and requests of a subject. */
   readonly subjects: SubjectBuckets;
-  /** What is done for an owner without a message of its own: jobs that fire. */
+  /** For actions on an owner's behalf without a message: jobs that fire. */
   private readonly owners: SubjectBuckets;
 
   constructor(options: RateOptions) {
@@ -163,8 +163,8 @@ export class Rates {
   }
 
   /**
-   * The buckets that a connection's messages take from. `who` is its subject, else its address: opening more
-   * connections does not buy more messages. Pair with one {@link release}.
+   * The buckets of a connection's messages. `who` is its subject, else its address, so that opening more connections
+   * does not raise the rate. Pair with one {@link release}.
    */
   acquire(tenant: string, who: string): readonly TokenBucket[] {
     const { rateLimitPerSecond: rate, rateLimitBurst: burst, subjectRateLimitPerSecond } = this.options;
@@ -179,7 +179,7 @@ export class Rates {
     this.subjects.release(tenant, who, performance.now());
   }
 
-  /** The options have changed: whoever acquired buckets acquires them again. */
+  /** Applies changed options; connections then acquire their buckets again. */
   adjust(): void {
     const { rateLimitPerSecond: rate, subjectRateLimitPerSecond: subjectRate } = this.options;
     const now = performance.now();
@@ -187,16 +187,16 @@ export class Rates {
     this.owners.adjust(rate, rate, now);
   }
 
-  /** Charges an owner for what was done on its behalf; false when that is more than it may. */
+  /** Charges an owner for an action on its behalf; false when it is over its limit. */
   charge(tenant: string, identity: string): boolean {
     if (takeOnce(this.owners, tenant, identity) > 0) return false;
-    // Connections take from the bucket of the subject itself.
+    // Connections use the bucket of the bare subject.
     const who = identity.startsWith(SUBJECT_PREFIX) ? identity.slice(SUBJECT_PREFIX.length) : identity;
     return takeOnce(this.subjects, tenant, who) === 0;
   }
 }
 
-/** How the identity of a subject begins. */
+/** The prefix of a subject's identity. */
 const SUBJECT_PREFIX = 'sub:';
 
 function takeOnce(buckets: SubjectBuckets, tenant: string, who: string): number {

@@ -2,8 +2,8 @@ import { type Address, BusError, WILDCARD } from '@arqonbus/protocol';
 import type { Session } from './connection/session.ts';
 
 /**
- * Where an event goes: the six rules of PROTOCOL section 5. Rule 2 (`room:channel` in one field) was taken apart when
- * the frame was decoded. Throws NO_ROUTE when nothing is named and nothing is joined.
+ * The address of an event: the six rules of PROTOCOL section 5. Rule 2 (`room:channel` in one field) was applied when
+ * the frame was decoded. Throws NO_ROUTE when no address is given and nothing is joined.
  */
 export function resolve(room: string | undefined, channel: string | undefined, session: Session | null): Address {
   if (room === WILDCARD) {

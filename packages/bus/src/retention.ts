@@ -4,7 +4,7 @@ import type { Broker, Retention, StreamAddress } from './engine/engine.ts';
 import type { Rooms } from './rooms.ts';
 import { Slice } from './turn.ts';
 
-/** Has streams keep what rules and channels say now, rather than from their next event on. */
+/** Applies retention changes to streams at once, rather than with their next event. */
 export class RetentionChanges {
   private readonly rooms: Rooms;
   private readonly broker: Broker;
@@ -16,13 +16,13 @@ export class RetentionChanges {
     this.onFault = onFault;
   }
 
-  /** What holds for a stream now, whether its channel is in the lists or rests. */
+  /** The current retention of a stream, whether its channel is listed or idle. */
   of({ tenant, room, channel: name }: StreamAddress): Retention {
     const channel = this.rooms.tenants.get(tenant)?.find(room, name);
     return (channel === undefined ? this.rooms.policyAt(tenant, room, name) : this.rooms.policy(channel)).retention;
   }
 
-  /** Applies it to one stream. A storage that is away is told of by others, and the next event brings the same. */
+  /** Applies it to one stream. A storage outage is reported elsewhere, and the next event applies it anyway. */
   apply(stream: StreamAddress): unknown {
     return attempt<unknown>(
       () => this.broker.retain(stream, this.of(stream)),
@@ -30,12 +30,12 @@ export class RetentionChanges {
     );
   }
 
-  /** Applies it to all streams of a tenant, in slices; what is over holds for each at the latest with its next event. */
+  /** Applies it to all streams of a tenant, in slices; each stream's next event applies it at the latest. */
   async applyAll(tenant: string): Promise<void> {
     try {
       const slice = new Slice();
       for (const stream of await this.broker.streams(tenant)) {
-        // What waits in a mailbox stays, whatever its rules say by now; its next message brings them.
+        // Waiting mail is kept even if the rules changed; the mailbox's next message applies them.
         if (stream.room === MAIL_ROOM) continue;
         const applied = this.apply(stream);
         if (isPending(applied)) await applied;

@@ -4,15 +4,15 @@ import type { Session } from './connection/session.ts';
 import type { Core } from './core.ts';
 import { atMost } from './timers.ts';
 
-/** How often a slice goes, how long its answers may take, and its close frames, in milliseconds. */
+/** Milliseconds between slices, and the timeouts for a slice's answers and close frames. */
 const SLICE_MS = 100;
 const SETTLE_MS = 500;
 const CLOSE_MS = 2_000;
 
 /**
- * Sends the clients that are there away in even slices over `overMs`. Each is told first, and what it sent is answered;
- * who leaves by itself counts as sent away. A slice that is late is larger, and its clients are told to come back over as much
- * more time, so that no other node gets them all at once. `settled` resolves when all that was accepted so far has been answered.
+ * Disconnects the current clients in even slices over `overMs`. Each is notified first, and its requests are answered;
+ * clients that leave on their own count too. Clients of a late, larger slice are told to reconnect over a longer time,
+ * so that no other node gets them all at once. `settled` resolves when everything accepted so far is answered.
  */
 export async function sendAwayOver(core: Core, settled: () => Promise<unknown>, overMs: number): Promise<void> {
   let staying = [...core.sessions()];

@@ -7,12 +7,12 @@ import type { ChannelPolicy, ChannelRules } from './rules/rules.ts';
 
 export { Channel, type ChannelTraits, Room, Tenant };
 
-/** Different patterns that a room may be joined by; every channel is matched against all of them. */
+/** The most different patterns of a room; every channel is matched against all of them. */
 const MAX_PATTERNS = 1_000;
 
 export interface RoomsLimits {
   readonly maxChannels: number;
-  /** Channels that one identity may make by publishing or joining. */
+  /** Channels that one identity may create by publishing or joining. */
   readonly maxChannelsPerSubject: number;
   readonly maxSubscriptions: number;
 }
@@ -26,11 +26,11 @@ export interface RoomsOptions extends RoomsLimits {
 
 const NO_RETENTION: ChannelTraits['retention'] = Object.freeze({});
 
-/** All rooms of this node: who is where. Knows nothing of delivery. */
+/** All rooms of this node and their members. Does not handle delivery. */
 export class Rooms {
   readonly tenants: Map<string, Tenant> = new Map();
   private readonly options: RoomsOptions;
-  /** Told after a channel was made (not for built-in ones). */
+  /** Called after a channel was created (not for built-in ones). */
   readonly created: Set<(channel: Channel) => void> = new Set();
 
   constructor(options: RoomsOptions) {
@@ -38,12 +38,12 @@ export class Rooms {
     options.rules.changed.add((name) => this.forgetPolicies(name));
   }
 
-  /** Bounds what is made and joined from now on; what is there stays. */
+  /** Changes the limits for new channels and memberships; existing ones stay. */
   adjust({ maxChannels, maxChannelsPerSubject, maxSubscriptions }: RoomsLimits): void {
     Object.assign(this.options, { maxChannels, maxChannelsPerSubject, maxSubscriptions });
   }
 
-  /** What holds for a channel now. */
+  /** The current policy of a channel. */
   policy(channel: Channel): ChannelPolicy {
     if (channel.policy === null) {
       channel.policy = this.policyOf(channel);
@@ -53,7 +53,7 @@ export class Rooms {
     return channel.policy;
   }
 
-  /** What would hold for a channel that does not exist. */
+  /** The policy that a channel would have if it existed. */
   policyAt(tenant: string, room: string, name: string): ChannelPolicy {
     return this.options.rules.policy(tenant, room, name);
   }
@@ -65,7 +65,7 @@ export class Rooms {
     return { ...policy, retention: { ...policy.retention, ...own } };
   }
 
-  /** Events of a room (`*`: of all rooms of the tenant) no longer come to this node: where it was says nothing any more. */
+  /** This node no longer receives events of a room (`*`: of all rooms of the tenant): its positions are outdated. */
   forgetPlaces(tenantName: string, roomName: string): void {
     const tenant = this.tenants.get(tenantName);
     const room = tenant?.rooms.get(roomName);
@@ -87,7 +87,7 @@ export class Rooms {
     }
   }
 
-  /** The tenant, with its built-in rooms, made when it first appears. */
+  /** The tenant, created with its built-in rooms on first use. */
   tenant(name: string): Tenant {
     let tenant = this.tenants.get(name);
     if (tenant !== undefined) return tenant;
@@ -103,8 +103,8 @@ export class Rooms {
   }
 
   /**
-   * Throws unless somebody may make a channel by publishing or joining: NOT_FOUND where channels do not make
-   * themselves, and to guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
+   * Throws unless the sender may create a channel by publishing or joining: NOT_FOUND where channels are not created
+   * automatically, and for guests; LIMIT_EXCEEDED over the quota of the sender or its tenant.
    */
   requireCreatable({ principal, identity }: Sender, room: string, name: string): void {
     const { autoCreate } = this.policyAt(principal.tenant, room, name);
@@ -122,7 +122,7 @@ export class Rooms {
     if (tenant.channelCount >= maxChannels && (isNew || !tenant.rooms.has(room))) throw fullTenant(maxChannels);
   }
 
-  /** Makes a channel that somebody publishes to or joins. Throws what {@link requireCreatable} throws. */
+  /** Creates a channel on publish or join. Throws as {@link requireCreatable} does. */
   createFor(sender: Sender, room: string, name: string): Channel {
     this.requireCreatable(sender, room, name);
     const { principal, identity, id } = sender;
@@ -135,7 +135,7 @@ export class Rooms {
     return channel;
   }
 
-  /** A pattern of a room to join, made when it is the first of its kind. Throws LIMIT_EXCEEDED over {@link MAX_PATTERNS}. */
+  /** A pattern of a room, created on first use. Throws LIMIT_EXCEEDED over {@link MAX_PATTERNS}. */
   pattern(room: Room, pattern: string): Channel {
     const known = room.patterns.get(pattern);
     if (known !== undefined) return known;
@@ -150,7 +150,7 @@ export class Rooms {
     return place;
   }
 
-  /** A mailbox as somebody reads it live; it goes with its last reader. */
+  /** A mailbox with live readers; it is removed with the last one. */
   mailbox({ mail }: Tenant, name: string): Channel {
     const known = mail.channels.get(name);
     if (known !== undefined) return known;
@@ -159,12 +159,12 @@ export class Rooms {
     return mailbox;
   }
 
-  /** A channel object to ask the engine of a stream with, that is not one of the room's. */
+  /** A detached channel object that only serves as a stream address. */
   visit(room: Room, name: string): Channel {
     return new Channel(room, name, room.wide.traits);
   }
 
-  /** Makes a channel (`*`: only its room) that does not exist. Throws LIMIT_EXCEEDED when the tenant is full. */
+  /** Creates a channel (`*`: only its room). Throws LIMIT_EXCEEDED at the tenant's channel limit. */
   create(tenant: Tenant, roomName: string, name: string, given: Partial<ChannelTraits>): Channel {
     const traits = this.traits(given);
     let room = tenant.rooms.get(roomName);
@@ -190,7 +190,7 @@ export class Rooms {
     return channel;
   }
 
-  /** Gives a channel other traits; once somebody made it by hand it counts for nobody's quota. */
+  /** Changes a channel's traits; an explicitly created channel no longer counts against a quota. */
   settle(channel: Channel, traits: ChannelTraits): void {
     channel.traits = traits;
     channel.policy = null;
@@ -199,7 +199,7 @@ export class Rooms {
     channel.owner = null;
   }
 
-  /** Takes an empty channel out; its room goes with its last channel and subscriber. */
+  /** Removes an empty channel; its room is removed with its last channel, subscriber and pattern. */
   remove(channel: Channel): void {
     const { parent } = channel;
     const { tenant } = parent;
@@ -214,7 +214,7 @@ export class Rooms {
     }
   }
 
-  /** Gives a channel's place in its maker's quota back. */
+  /** Frees a channel's place in its owner's quota. */
   private release({ madeBy }: Tenant, { owner }: Channel): void {
     if (owner === null) return;
     const made = (madeBy.get(owner) ?? 0) - 1;
@@ -222,21 +222,21 @@ export class Rooms {
     else madeBy.delete(owner);
   }
 
-  /** From now on live events reach the member. */
+  /** Starts live delivery to the member. */
   goLive(channel: Channel, membership: Membership): void {
     if (membership.live) return;
     membership.live = true;
     forgetAudiences(channel);
   }
 
-  /** Until {@link goLive}, live events no longer reach the member. */
+  /** Stops live delivery to the member until {@link goLive}. */
   pause(channel: Channel, membership: Membership): void {
     if (!membership.live) return;
     membership.live = false;
     forgetAudiences(channel);
   }
 
-  /** Adds a membership, not live yet, or renews one. Throws LIMIT_EXCEEDED beyond the connection's subscriptions. */
+  /** Adds a membership, not yet live, or updates one. Throws LIMIT_EXCEEDED at the connection's subscription limit. */
   join(
     session: Session,
     channel: Channel,
@@ -277,12 +277,12 @@ export class Rooms {
     return true;
   }
 
-  /** Who gets the events of a place has changed otherwise. */
+  /** Call when the audience of a place has changed in another way. */
   refresh(channel: Channel): void {
     forgetAudiences(channel);
   }
 
-  /** A pattern or a mailbox goes with its last member. */
+  /** Removes a pattern or a mailbox without members. */
   dropUnused(place: Channel): void {
     const { mail } = place.parent.tenant;
     if (place.parent === mail && place.members.size === 0) mail.channels.delete(place.channel);
@@ -305,7 +305,7 @@ export class Rooms {
   }
 }
 
-/** A membership of `channel` changed: whose audience it is part of must be made anew. */
+/** Invalidates the cached audiences that a membership change of `channel` affects. */
 function forgetAudiences(channel: Channel): void {
   const { parent } = channel;
   channel.audience = null;

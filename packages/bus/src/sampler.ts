@@ -1,13 +1,13 @@
-/** One call in this many is timed: enough for a distribution, too few to cost anything. */
+/** One call in this many is timed: enough for a distribution at little cost. */
 const EVERY = 64;
 
-/** Times a few of many calls. Those that are not timed cost a comparison. */
+/** Times a sample of calls. The others cost one comparison. */
 export class Sampler {
-  /** Told how long a timed call took, in seconds; null: nothing is timed. */
+  /** Called with the duration of a timed call, in seconds; null: nothing is timed. */
   observe: ((seconds: number) => void) | null = null;
   private left = 1;
 
-  /** When this call began, for {@link end}; 0 when it is not one of those that are timed. */
+  /** The start time for {@link end}; 0 when this call is not timed. */
   begin(): number {
     if (this.observe === null) return 0;
     this.left -= 1;

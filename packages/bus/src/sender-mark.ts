@@ -1,17 +1,17 @@
 import type { ClientType, SenderRecord } from '@arqonbus/protocol';
 import type { Principal } from './principal.ts';
 
-/** Who somebody is to the receivers of what it sends: `metadata.sender`, prepared once, since every message carries it. */
+/** A sender as its receivers see it: `metadata.sender`, serialized once, since every message carries it. */
 export interface SenderMark {
   readonly record: SenderRecord;
   /** The same as a member of JSON text: `"sender":{…}`. */
   readonly text: string;
 }
 
-/** The last mark that was made: connections that come one after the other are often known alike, and share it then. */
+/** The last mark created: consecutive connections often have equal marks, and then share it. */
 let last: SenderMark | null = null;
 
-/** The mark of a sender. `name` is how it wants to be known; a name that its token fixes counts before it. */
+/** The mark of a sender. `name` is the name it chose; a name fixed by its token takes precedence. */
 export function senderMark(
   { subject, role, name: fixed }: Principal,
   type: ClientType = 'service',
@@ -25,7 +25,7 @@ export function senderMark(
     role,
   };
   const text = `"sender":${JSON.stringify(record)}`;
-  // Compared, it is one piece of text as well, and no longer put together from several.
+  // The comparison also flattens the concatenated string.
   if (last?.text !== text) last = { record: Object.freeze(record), text };
   return last;
 }

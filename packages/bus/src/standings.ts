@@ -2,21 +2,21 @@ import { type AgentCard, BusError } from '@arqonbus/protocol';
 import type { Session, Standing } from './connection/session.ts';
 import { systemTimers, type Timers } from './timers.ts';
 
-/** UTF-8 bytes of a card as JSON. */
+/** Maximum size of a card, in UTF-8 bytes of JSON. */
 const MAX_CARD_BYTES = 8_192;
-/** The state of whoever has not said in time that its state still holds; nobody gives it to itself. */
+/** The state of a client that did not renew its state in time; clients cannot set it. */
 const LAPSED = 'lapsed';
 
-/** What a client tells of itself; null forgets it, absent keeps it. */
+/** A status change by a client; null clears a field, an absent field is kept. */
 export interface StandingChange {
   readonly card?: AgentCard | null;
   readonly state?: string | null;
   readonly note?: string | null;
-  /** For how long the state holds unless it is told again; without it until it is changed. */
+  /** How long the state is valid unless renewed; by default until it is changed. */
   readonly ttlSeconds?: number;
 }
 
-/** What clients tell of themselves, some of it for a time only: an agent that hangs does not seem at work for ever. */
+/** The status that clients report, optionally with a time limit, so that a hung agent does not look busy forever. */
 export class Standings {
   private readonly onLapse: (session: Session) => void;
   private readonly timers: Timers;
@@ -27,7 +27,7 @@ export class Standings {
     this.timers = timers;
   }
 
-  /** Throws VALIDATION_ERROR for a card that is too large, and for what would seem to have lapsed. */
+  /** Throws VALIDATION_ERROR for a card that is too large, and for the reserved state. */
   change(session: Session, { card, state, note, ttlSeconds }: StandingChange): void {
     if (card != null && Buffer.byteLength(JSON.stringify(card)) > MAX_CARD_BYTES) {
       throw new BusError('VALIDATION_ERROR', `A card has at most ${MAX_CARD_BYTES} bytes as JSON; send less.`, {
@@ -45,7 +45,7 @@ export class Standings {
       throw new BusError('VALIDATION_ERROR', '"ttl_seconds" is for a state; send one with it.', { field: 'state' });
     }
     session.standing = next;
-    // A time that was given for the last state is not that of another one.
+    // A time limit of the previous state does not apply to a new one.
     if (state !== undefined || ttlSeconds !== undefined) this.forget(session);
     if (ttlSeconds === undefined) return;
     this.lapses.set(
@@ -54,7 +54,7 @@ export class Standings {
     );
   }
 
-  /** The connection has gone. */
+  /** Call when the connection has closed. */
   forget(session: Session): void {
     this.lapses.get(session)?.();
     this.lapses.delete(session);

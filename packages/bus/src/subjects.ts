@@ -5,10 +5,10 @@ import type { Core } from './core.ts';
 import { subjectIdentity } from './direct.ts';
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 
-/** What is asked of the connections of a subject, as one node tells another. */
+/** An order for the connections of a subject, as sent between nodes. */
 type Order = ({ readonly do: 'join' | 'leave' } & Wanted) | { readonly do: 'disconnect'; readonly reason: string };
 
-/** What an administrator does with all connections of a subject, on every node. Each answers how many there are. */
+/** Administrator actions on all connections of a subject, on every node. Each returns their number. */
 export class Subjects {
   private readonly core: Core;
 
@@ -16,12 +16,12 @@ export class Subjects {
     this.core = core;
   }
 
-  /** Makes them members, as far as their own grants allow. They are told with the notice `joined`. */
+  /** Joins them to a channel, as far as their own grants allow. They get the notice `joined`. */
   join(tenant: string, subject: string, place: Wanted): Promise<number> {
     return this.everywhere(tenant, subject, { do: 'join', ...place });
   }
 
-  /** Ends their membership. They are told with the notice `membership_revoked`. */
+  /** Ends their membership. They get the notice `membership_revoked`. */
   leave(tenant: string, subject: string, place: Wanted): Promise<number> {
     return this.everywhere(tenant, subject, { do: 'leave', ...place });
   }
@@ -31,7 +31,7 @@ export class Subjects {
     return this.everywhere(tenant, subject, { do: 'disconnect', reason });
   }
 
-  /** Closes one connection with 4403; answers whether there is one, as a number. */
+  /** Closes one connection with 4403; returns 1, or 0 when there is none. */
   async disconnectClient(tenant: string, id: string, reason: string): Promise<number> {
     const { rooms, engine } = this.core;
     const session = rooms.tenants.get(tenant)?.sessions.get(id);
@@ -39,7 +39,7 @@ export class Subjects {
       this.core.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, reason);
       return 1;
     }
-    // An address that begins like a subject's is none of a connection.
+    // An address with the prefix of a subject is not a client id.
     if (engine.presence === null || id.startsWith(subjectIdentity(''))) return 0;
     const found = await engine.presence.find(tenant, id);
     for (const { node } of found) {
@@ -48,7 +48,7 @@ export class Subjects {
     return found.length;
   }
 
-  /** Makes a client that has just connected a member of what its token names; refusals are told to it. */
+  /** Joins a newly connected client to the memberships of its token; refusals are sent to it. */
   async joinAll(session: Session, places: readonly Wanted[]): Promise<void> {
     for (const place of places) {
       if (session.closed) return;
@@ -56,7 +56,7 @@ export class Subjects {
     }
   }
 
-  /** Does what another node was asked for, with the connections of this one. */
+  /** Handles an order from another node, for the connections of this one. */
   receive({ tenant, clients: [subject = ''], text }: NodeMessage): void {
     this.here(tenant, subject, JSON.parse(text) as Order);
   }
@@ -88,11 +88,11 @@ export class Subjects {
       tell(session, { event: 'membership_revoked', room, channel, reason: 'an administrator ended the membership' });
       return;
     }
-    // What the subject's grants or its limits do not allow is told to whoever reads the log of refusals.
+    // Refusals by the subject's grants or limits only appear in the log of refusals.
     this.joinOne(session, { room, channel }, () => {});
   }
 
-  /** Makes a client a member and tells it so; `refused` hears of what does not allow it. */
+  /** Joins a client and notifies it; `refused` is called with an error that prevents it. */
   private joinOne(session: Session, place: Wanted, refused: (fault: BusError) => void): Awaitable<void> {
     const { core } = this;
     const { tenant } = session.principal;

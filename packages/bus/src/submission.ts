@@ -12,7 +12,7 @@ export type TelemetryMessage = Pick<Message, 'id' | 'room' | 'channel' | 'payloa
 
 const EVENT_TYPE = /^[A-Za-z0-9._-]{1,128}$/;
 
-/** Takes events that clients submit, whatever way they come: on the bus first, then to whoever listens to events. */
+/** Handles events submitted by clients: publishes them on the bus, then passes them to event listeners. */
 export class Submissions {
   private readonly publisher: Publisher;
   private readonly activity: Activity;
@@ -26,7 +26,7 @@ export class Submissions {
     this.inspector = inspector;
   }
 
-  /** Publishes to the telemetry channel, with all that holds for a publish, and tells the listeners what travelled. */
+  /** Publishes to the telemetry channel with all checks of a publish, and passes the result to the listeners. */
   submit(sender: Sender, message: TelemetryMessage): Awaitable<Outcome> {
     const { eventType, payload, room = message.room, channel = message.channel } = checkTelemetry(message.payload);
     const isFlat = message.payload.payload === undefined;
@@ -41,7 +41,7 @@ export class Submissions {
       ...message,
       type: 'telemetry',
       ...this.activity.telemetryAddress,
-      // Further fields of its own travel on; none of them can stand for one of the server's.
+      // Additional fields are kept, but cannot override the server's.
       payload: isFlat ? { ...event } : { ...message.payload, ...event },
     });
     const tell = (settled: Outcome): Outcome => {
@@ -51,7 +51,7 @@ export class Submissions {
     return andThen(outcome, tell);
   }
 
-  /** Whoever listens to events looks after the server, and sees no more than a log would. */
+  /** Event listeners are administrators' tools, and see no more than a log would. */
   private shown(id: string, { channel: { tenant, room, channel }, payload }: Outcome): JsonObject {
     const { inspector } = this;
     if (!inspector.enabledFor(tenant)) return payload;
@@ -65,7 +65,7 @@ export class Submissions {
   }
 }
 
-/** The data of an event that has its fields beside its type. */
+/** The data of an event whose fields are next to its type. */
 function flatPayload(value: JsonObject): JsonObject {
   const fields = Object.entries(value).filter(([name]) => !['eventType', 'room', 'channel'].includes(name));
   return Object.fromEntries(fields);
@@ -79,8 +79,8 @@ export interface TelemetryEvent {
 }
 
 /**
- * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`, `payload` an object, or without one further
- * fields that are its data; `room` and `channel` are names when given. Throws VALIDATION_ERROR naming the field, which stands at `path` in what the client sent.
+ * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`; `payload` an object, or its fields at the
+ * top level; `room` and `channel` optional. Throws VALIDATION_ERROR with the field's name, prefixed with `path`.
  */
 export function checkTelemetry(value: JsonObject, path: string = 'payload.'): TelemetryEvent {
   const { eventType, room, channel } = value;

@@ -3,8 +3,8 @@ import { type Principal, principalOf } from './principal.ts';
 import { type SenderMark, senderMark } from './sender-mark.ts';
 
 /**
- * A sender of the server's own (`arqonbus`, `op-cron`, `op-omega`, `http:NAME`; PROTOCOL section 2). It may do what
- * `principal` may: an operator that acts for an owner is bound by the owner's grants.
+ * A sender of the server itself (`arqonbus`, `op-cron`, `op-omega`, `http:NAME`; PROTOCOL section 2). It has the rights
+ * of `principal`: an operator acting for an owner is limited to the owner's grants.
  */
 export function systemSender(
   id: string,
@@ -15,7 +15,7 @@ export function systemSender(
   return { id, identity, principal, mark, session: null };
 }
 
-/** The principal of what the server itself says in a tenant: nothing is refused to it. */
+/** The principal of the server's own messages in a tenant: it may do everything. */
 export function serverPrincipal(tenant: string): Principal {
   return principalOf({ role: 'admin', tenant, telemetry: true, operator: true });
 }

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** The longest delay that Node's timers take, in milliseconds (about 25 days); a longer one is over at once. */
+/** The longest delay of Node's timers, in milliseconds (about 25 days); longer ones fire at once. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
-/** Calls `act` once after `ms`, however long that is. Does not keep the process alive. Returns the way to call it off. */
+/** Calls `act` once after `ms`, without an upper limit. Does not keep the process alive. Returns a cancel function. */
 export function longTimeout(act: () => void, ms: number): () => void {
   let timer: NodeJS.Timeout;
   const wait = (left: number): void => {
@@ -15,7 +15,7 @@ export function longTimeout(act: () => void, ms: number): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Calls `act` every `ms`, however long that is. Does not keep the process alive. Returns the way to end it. */
+/** Calls `act` every `ms`, without an upper limit. Does not keep the process alive. Returns a cancel function. */
 export function longInterval(act: () => void, ms: number): () => void {
   const next = (): (() => void) =>
     longTimeout(() => {
@@ -26,21 +26,21 @@ export function longInterval(act: () => void, ms: number): () => void {
   return () => callOff();
 }
 
-/** Time for what waits: tests pass one that they move themselves. */
+/** A clock and timers; tests pass some that they control. */
 export interface Timers {
-  /** Milliseconds since some moment; only ever grows. */
+  /** Milliseconds on a monotonic clock. */
   steady(): number;
-  /** Calls back once, `ms` milliseconds from now; returns the way to call it off. */
+  /** Calls back once after `ms` milliseconds; returns a function that cancels it. */
   after(ms: number, act: () => void): () => void;
 }
 
-/** The machine's own. What waits does not keep the process alive. */
+/** The system timers. Pending ones do not keep the process alive. */
 export const systemTimers: Timers = {
   steady: () => performance.now(),
   after: (ms, act) => longTimeout(act, ms),
 };
 
-/** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
+/** Waits for `done`, but at most `ms` milliseconds. Keeps the process alive meanwhile. */
 export async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
   const over = new AbortController();
   try {

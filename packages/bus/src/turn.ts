@@ -1,11 +1,11 @@
-/** Milliseconds of work after which others have their turn. */
+/** Milliseconds of work before yielding. */
 const SLICE_MS = 2;
-/** How many small steps pass between two looks at the clock. */
+/** How many small steps pass between two clock checks. */
 const CLOCK_EVERY = 64;
 
 /**
- * Work that may be long, in slices: `if (slice.isOver) await slice.next()` in its loop lets sockets and other
- * connections go on every 2 ms.
+ * Splits long work into slices: `if (slice.isOver) await slice.next()` in its loop yields to sockets and other
+ * connections every 2 ms.
  */
 export class Slice {
   private began = performance.now();

@@ -16,7 +16,7 @@ import { type AnyCommand, command } from './command.ts';
 
 const SUBJECT = z.string().min(1).max(MAX_SUBJECT_LENGTH).describe('The `sub` of its tokens.');
 const REASON = z.string().min(1).max(256);
-/** UTF-8 bytes that a close frame has for its reason, with some to spare. */
+/** The limit for a close frame's reason in UTF-8 bytes, with a margin. */
 const MAX_CLOSE_REASON = 120;
 
 const BLOCK: z.ZodType<AccessBlock> = z
@@ -39,7 +39,7 @@ const REVOCATION: z.ZodType<AccessRevocation> = z
   })
   .meta({ id: 'AccessRevocation', description: 'Tokens that are no longer valid.' });
 
-/** op.access.*: whom a tenant keeps out (RULES 2). */
+/** op.access.*: a tenant's blocks and revocations (RULES 2). */
 export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
   const { accessList } = bus;
   return [

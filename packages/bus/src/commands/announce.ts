@@ -8,11 +8,11 @@ import type { Tenant } from '../rooms.ts';
 import { OBJECT } from '../schemas/fields.ts';
 import { type AnyCommand, command } from './command.ts';
 
-/** Stands for every tenant, whose names cannot be spelled so. */
+/** Means every tenant; not a valid tenant name. */
 const EVERY_TENANT = WILDCARD;
 const ROOM = z.string().min(1).max(128);
 
-/** announce: a word to all who are there. */
+/** announce: a notice to all connected clients. */
 export function announceCommands(bus: Core): AnyCommand[] {
   return [
     command({
@@ -45,7 +45,7 @@ export function announceCommands(bus: Core): AnyCommand[] {
   ];
 }
 
-/** Hands an announcement to the clients of this node that it is for; answers how many they are. */
+/** Delivers an announcement to its clients on this node; returns their number. */
 export function deliverAnnouncement(bus: Core, { tenant: name, text, room = WILDCARD }: NodeMessage): number {
   const frame = frameText(text);
   let count = 0;

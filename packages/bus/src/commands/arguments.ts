@@ -24,26 +24,26 @@ import {
 
 const MAX_STREAMS = 1_000;
 const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
-/** Two names at most, or the room and the channel of a mailbox. */
+/** At most two names, or the room and channel of a mailbox. */
 const NAME = z.string().min(1).max(1_030);
 
-/** `room` and `channel` as every command takes them: names, or `room:channel` in either. */
+/** `room` and `channel` as in every command: names, or `room:channel` in either. */
 export const PLACE: {
   readonly room: z.ZodExactOptional<z.ZodString>;
   readonly channel: z.ZodExactOptional<z.ZodString>;
 } = {
-  // The patterns are for documents: parseAddress judges names, and says more of what is wrong.
+  // The patterns are for documents: parseAddress checks names, with better error messages.
   room: NAME.meta({ pattern: ROOM_FIELD.source, description: 'Room name, or room:channel.' }).exactOptional(),
   channel: NAME.meta({ pattern: CHANNEL_FIELD.source, description: 'Channel name, or room:channel.' }).exactOptional(),
 };
 
-/** A date-time as envelopes have it; `parseTimestamp` makes milliseconds of it. */
+/** A date-time as in envelopes; `parseTimestamp` converts it to milliseconds. */
 export const TIME: z.ZodString = z
   .string()
   .regex(TIMESTAMP, 'must be RFC 3339, like 2026-01-31T12:00:00Z')
   .describe('RFC 3339 date-time; UTC without an offset.');
 
-/** `limit` of listings: refused, not clipped, beyond its maximum. */
+/** `limit` of lists: larger values are refused, not clipped. */
 export function limitUpTo(maximum: number): z.ZodExactOptional<z.ZodNumber> {
   return z.number().int().min(1).max(maximum).describe(`At most ${maximum}.`).exactOptional();
 }
@@ -61,13 +61,13 @@ export function pageOf({ limit = MAX_PAGE, after }: { readonly limit?: number; r
   return { limit, after };
 }
 
-/** The same for places that can be read, which include mailboxes. */
+/** The same for readable places, which include mailboxes. */
 export const READ_PLACE: typeof PLACE = {
   room: NAME.meta({ pattern: READ_ROOM_FIELD.source, description: 'Room name, or room:channel.' }).exactOptional(),
   channel: NAME.meta({ pattern: READ_FIELD.source, description: 'Channel name, or room:channel.' }).exactOptional(),
 };
 
-/** The same of what one may be a member of. */
+/** The same for places that a client can be a member of. */
 export const MEMBER_PLACE: typeof PLACE = {
   room: NAME.meta({
     pattern: MEMBERSHIP_ROOM_FIELD.source,
@@ -82,9 +82,9 @@ export const MEMBER_PLACE: typeof PLACE = {
 };
 
 /**
- * The address that `room` and `channel` name; a room alone is all of it (`*`).
+ * The address in `room` and `channel`; a room alone means all of it (`*`).
  *
- * @param patterns whether it may be what one reads beside channels: a pattern, or a mailbox
+ * @param patterns whether patterns and mailboxes are allowed
  */
 export function placeOf(args: { readonly room?: string; readonly channel?: string }, patterns = false): Address {
   const { room, channel } = parseAddress(args.room, args.channel, patterns, patterns);
@@ -92,7 +92,7 @@ export function placeOf(args: { readonly room?: string; readonly channel?: strin
   return { room, channel: channel ?? WILDCARD };
 }
 
-/** A room, with one of its channels when one is named (`*`: the room-wide stream). */
+/** A room, and its channel if given (`*`: the room-wide stream). */
 export function roomOf(args: { readonly room?: string; readonly channel?: string }): {
   room: string;
   channel: string | undefined;
@@ -102,7 +102,7 @@ export function roomOf(args: { readonly room?: string; readonly channel?: string
   return { room, channel };
 }
 
-/** Something of each of a room's streams, by the name of its channel. */
+/** A map of values by channel name, for the streams of a room. */
 export function streamMap<T>(value: z.ZodType<T>): z.ZodType<Record<string, T>> {
   return z
     .record(z.string().regex(STREAM_NAME, 'keys are channel names or "*"'), value)
@@ -110,7 +110,7 @@ export function streamMap<T>(value: z.ZodType<T>): z.ZodType<Record<string, T>> 
     .meta({ maxProperties: MAX_STREAMS, description: 'For a room: by channel name.' });
 }
 
-/** Where the streams of a room were left. */
+/** The read positions of a room's streams. */
 export const POSITIONS: z.ZodType<Record<string, Position>> = streamMap(POSITION);
 
 /** The same for commands about one concrete channel. */

@@ -1,33 +1,33 @@
 import { type ZodType, z } from 'zod';
 
-/** How much there may be of an argument and of what is in it. */
+/** Size limits of an argument and its parts. */
 interface Bound {
-  /** What JSON calls such a value; undefined when it may be anything. */
+  /** Its JSON type; undefined for any. */
   readonly type: string | undefined;
   /** Keys of an object. */
   readonly keys: number;
-  /** The only keys of an object, when they are fixed. */
+  /** The only allowed keys of an object, if fixed. */
   readonly known: ReadonlySet<string> | null;
   /** Items of an array. */
   readonly items: number;
-  /** What has a bound among an object's fixed keys. */
+  /** The fixed keys of an object that have limits. */
   readonly members: readonly (readonly [string, Bound])[];
-  /** What each item, or each member under other keys, has for a bound. */
+  /** The limit of each item, or of each member under other keys. */
   readonly each: Bound | null;
-  /** Forms of which the value may have any; the one with most room comes first. */
+  /** Alternative forms of the value; the one that allows the most keys comes first. */
   readonly choices: readonly Bound[];
 }
 
-/** The bounds of a command's arguments; null when there is nothing to count. */
+/** The limits of a command's arguments; null for none. */
 export type Bounds = Bound | null;
 
-/** An argument that is over its bound, and in which way. */
+/** An argument over its limit, and why. */
 export interface Excess {
   readonly field: string;
   readonly problem: string;
 }
 
-/** The JSON Schema that a schema is for whoever sends; marks of `meta` are in it. */
+/** The JSON Schema of a schema's input, including `meta` marks. */
 export interface SchemaNode {
   readonly $ref?: string;
   readonly $defs?: Readonly<Record<string, SchemaNode>>;
@@ -44,19 +44,19 @@ export interface SchemaNode {
   readonly allOf?: readonly SchemaNode[];
 }
 
-/** Unknown keys of an object that are left to the schema, whose refusal says more of each. */
+/** Up to this many unknown keys of an object are left to the schema, whose error names each. */
 const STRANGERS = 16;
 
 export function schemaNode(schema: ZodType): SchemaNode {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
 }
 
-/** The node itself, or the definition that it refers to: what has an id of its own stands among the definitions. */
+/** The node itself, or the definition that it refers to: schemas with an id are in `$defs`. */
 export function resolveNode(node: SchemaNode, root: SchemaNode): SchemaNode {
   return node.$ref === undefined ? node : (root.$defs?.[node.$ref.slice('#/$defs/'.length)] ?? node);
 }
 
-/** Reads the bounds of arguments from their JSON Schema: `maxProperties`, `maxItems`, and objects of fixed keys. */
+/** Derives limits from a JSON Schema: `maxProperties`, `maxItems`, and objects with fixed keys. */
 export function boundsOf(root: SchemaNode): Bounds {
   return read(root, root);
 }
@@ -99,8 +99,8 @@ function isUnbounded({ keys, items, members, each, choices }: Bound): boolean {
 }
 
 /**
- * Finds the first argument that has more keys or items than it may. It counts before it looks at any of them, so that
- * what is refused here costs no more than to have been read; values themselves are left to the schema.
+ * Finds the first argument with too many keys or items. It counts before it looks at each, so that refusing costs no
+ * more than parsing did; the values are checked by the schema.
  */
 export function findExcess(bounds: Bounds, args: unknown): Excess | null {
   return bounds === null ? null : excess(bounds, args, []);
@@ -114,7 +114,7 @@ function excess(bound: Bound, value: unknown, path: readonly string[]): Excess |
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** What has many forms is over its bound when it is over that of each form that it can be. */
+/** A value with several forms is over its limit if it is over that of each possible form. */
 function excessOfAll(choices: readonly Bound[], value: object, path: readonly string[]): Excess | null {
   const type = Array.isArray(value) ? 'array' : 'object';
   let first: Excess | null = null;
@@ -166,11 +166,11 @@ function tooMany({ known, keys }: Bound, value: Members, path: readonly string[]
   return { field: fieldOf(path), problem: 'has keys that are not known here' };
 }
 
-/** Longest field that a refusal names, in UTF-16 units. */
+/** Longest field name in an error, in UTF-16 units. */
 const MAX_FIELD = 256;
 
-/** The argument at fault, as refusals name it: `rules.0.match`; cut off where keys are long. */
+/** The path of an invalid argument, as in errors: `rules.0.match`; truncated if long. */
 export function fieldOf(path: readonly PropertyKey[]): string {
-  // A cut may have parted a surrogate pair.
+  // Truncation may have split a surrogate pair.
   return Buffer.from(path.map(String).join('.').slice(0, MAX_FIELD)).toString() || 'args';
 }

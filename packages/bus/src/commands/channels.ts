@@ -24,7 +24,7 @@ const NEXT = z.string().nullable().describe('Pass as "after" for the next page; 
 
 const ROOM = z.strictObject({ room: z.string(), channels: COUNT, members: COUNT, hardcoded: z.boolean() });
 
-/** What an admin may settle for one channel. */
+/** What an admin can set for one channel. */
 const SETTINGS = {
   description: z.string().max(1_024).describe('The purpose of the channel.').exactOptional(),
   type: z
@@ -92,7 +92,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
         const { items, next } = await bus.directory.channels(principal, room, pageOf(args));
         const channels = await bus.directory.withUsage(principal.tenant, items);
         if (channels.length > 0 || args.after !== undefined) return { channels, next };
-        // The same answer whether the room exists or not.
+        // The same answer whether or not the room exists.
         bus.access.require(principal, 'subscribe', room, '*');
         if (bus.rooms.tenant(principal.tenant).rooms.has(room)) return { channels, next };
         throw new BusError('NOT_FOUND', `The room ${room} does not exist.`, { room });
@@ -188,7 +188,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
   ];
 }
 
-/** The same of a channel that this node may not have met: members of it may be on another. */
+/** The same for a channel that this node may not know: it may have members on another node. */
 async function readableAnywhere(
   bus: Core,
   principal: Principal,
@@ -202,7 +202,7 @@ async function readableAnywhere(
   return isUnmet && (await bus.directory.memberCount(unmet)) > 0 ? unmet : readable(bus, principal, args);
 }
 
-/** Takes a channel that rests into the lists again. */
+/** Adds an idle channel back to the lists. */
 async function wake(bus: Core, tenantName: string, room: string, channel: string): Promise<void> {
   const tenant = bus.rooms.tenant(tenantName);
   const isListed = (): boolean => tenant.find(room, channel) !== undefined;
@@ -211,8 +211,8 @@ async function wake(bus: Core, tenantName: string, room: string, channel: string
 }
 
 /**
- * A channel that the caller may read. AUTHORIZATION_ERROR comes before NOT_FOUND: whoever may not read a channel does
- * not learn whether it exists.
+ * A channel that the caller may read. AUTHORIZATION_ERROR takes precedence over NOT_FOUND: callers without access do
+ * not learn whether a channel exists.
  */
 function readable(bus: Core, principal: Principal, args: { room?: string; channel?: string }): Channel {
   const { room, channel: name } = channelOf(args);

@@ -4,26 +4,26 @@ import type { Sender } from '../connection/session.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { type Bounds, boundsOf, resolveNode, type SchemaNode, schemaNode } from './bounds.ts';
 
-/** What a command is given besides its arguments. */
+/** The context of a command's call. */
 export interface CommandContext {
   readonly sender: Sender;
-  /** Id of the envelope, which the answer will repeat as `request_id`. */
+  /** Id of the envelope; the answer repeats it as `request_id`. */
   readonly requestId: string;
-  /** Aborted when a caller without a connection has gone: nobody waits for the answer any more. */
+  /** Aborted when a caller without a connection has disconnected, so nobody waits for the answer. */
   readonly signal?: AbortSignal | undefined;
-  /** Runs `step` after the answer was sent: replayed envelopes follow the answer, never precede it. */
+  /** Runs `step` after the answer is sent, so that replayed envelopes follow the answer. */
   afterAnswer(step: () => void): void;
-  /** Lets the sender's next envelopes be taken although the answer is still to come; for commands that wait. */
+  /** Lets the sender's next envelopes start before the answer is sent; for commands that wait. */
   releaseTurn(): void;
 }
 
 /**
  * One command of the protocol (section 7), declared once: the check of every call, `help`, the documents and the types
- * of both ends are made from it. `args` describes every argument; one that it does not know is refused, and one that is
- * meant to hold a secret is marked, `.meta({ secret: true })`: it is neither inspected nor shown nor logged. `result`
- * describes the answer's `payload` with all its fields; tests hold the answers to it, a running server does not. `run`
- * answers that payload or throws a BusError. A command that `waits` for something to happen is answered whenever it has:
- * what its connection sends meanwhile does not wait for it, and `run` gives up when the caller has gone.
+ * of both ends are derived from it. `args` describes every argument; unknown ones are refused. Arguments for secrets
+ * are marked `.meta({ secret: true })`: they are not inspected, shown or logged. `result` describes the answer's
+ * `payload` with all its fields; tests check answers against it, a running server does not. `run` returns that payload
+ * or throws a BusError. A command that `waits` is answered when its event occurs: later envelopes of its connection do
+ * not wait for it, and `run` stops when the caller has disconnected.
  */
 export interface Command<A = never, R extends object = object> {
   readonly name: string;
@@ -32,23 +32,23 @@ export interface Command<A = never, R extends object = object> {
   readonly description: string;
   readonly args: ZodType<A>;
   readonly result: ZodType<R>;
-  /** As what content inspection sees the arguments; a command unless given. */
+  /** The type under which the content policy inspects the arguments; default: `command`. */
   readonly inspectedAs?: 'command' | 'profile';
   /**
-   * Where it is when its arguments name neither room nor channel: a command that has them takes the envelope's. With
-   * `current` it takes the sender's current ones where the envelope has none either.
+   * Where to find the address when the arguments have neither room nor channel: by default in the envelope. With
+   * `current`, the sender's current room and channel if the envelope has none either.
    */
   readonly place?: 'current';
-  /** Whether it is about the whole tenant: it needs the grant `admin` over all of it, and not only the role. */
+  /** Whether it concerns the whole tenant: it then needs the grant `admin` for all of it, besides the role. */
   readonly isTenantWide?: true;
-  /** Whether it may be answered long after it was sent (`CommandContext.releaseTurn`). */
+  /** Whether it may be answered much later than it was sent (`CommandContext.releaseTurn`). */
   readonly waits?: true;
   run(context: CommandContext, args: A): Awaitable<NoInfer<R> | JsonText>;
 }
 
 /**
- * A result that is JSON text already, made of stored envelopes as they are: reading and writing them again would cost
- * more than everything else in a long answer.
+ * A result as JSON text, built from stored envelopes: parsing and serializing them again would dominate the cost of a
+ * long answer.
  */
 export class JsonText {
   readonly text: string;
@@ -62,18 +62,18 @@ export class JsonText {
   }
 }
 
-/** A command among others of different arguments. Its own `args` schema is what makes calling `run` sound. */
+/** A command of any argument type. Its own `args` schema makes calling `run` type-safe. */
 export interface AnyCommand extends Command<JsonObject> {
   readonly inspectedAs: 'command' | 'profile';
   /** Dotted paths of the arguments marked as secret, `*` for any member or item; the empty path is all arguments. */
   readonly secretPaths: readonly string[];
-  /** How many keys and items its arguments may have. */
+  /** The size limits of its arguments. */
   readonly bounds: Bounds;
   /** Which of `room` and `channel` its arguments have. */
   readonly placed: { readonly room: boolean; readonly channel: boolean };
 }
 
-/** Declares a command whose `run` is checked against its own schemas. */
+/** Declares a command, checking the type of `run` against its schemas. */
 export function command<A, R extends object>(declared: Command<A, R>): AnyCommand {
   const { args, inspectedAs = 'command' } = declared;
   const names = args instanceof z.ZodObject ? args.shape : {};
@@ -83,7 +83,7 @@ export function command<A, R extends object>(declared: Command<A, R>): AnyComman
   return { ...declared, ...read } as unknown as AnyCommand;
 }
 
-/** Where a schema says `.meta({ secret: true })`, as dotted paths from its root. */
+/** The parts of a schema with `.meta({ secret: true })`, as dotted paths from its root. */
 export function secretPathsOf(root: SchemaNode): readonly string[] {
   const paths = new Set<string>();
   const visit = (given: SchemaNode, path: readonly string[]): void => {
@@ -102,7 +102,7 @@ export function secretPathsOf(root: SchemaNode): readonly string[] {
   return [...paths];
 }
 
-/** The commands a server has, by name and alias. */
+/** The commands of a server, by name and alias. */
 export class CommandSet {
   readonly all: readonly AnyCommand[];
   private readonly byName: Map<string, AnyCommand> = new Map();

@@ -20,7 +20,7 @@ import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { CLIENT_RECORD, COMMAND_DESCRIPTION, SERVER_STATUS } from './records.ts';
 
 const TEXT = z.string().min(1).max(256);
-/** Clients with their cards in one answer: it stays below 1 MiB. */
+/** The most clients, with their cards, in one answer, so that it stays below 1 MiB. */
 const MAX_FOUND = 100;
 
 /** ping, help, identify, status: about the connection and the server. */
@@ -154,7 +154,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
   ];
 }
 
-/** The connection behind a command that only makes sense on one; over HTTP there is none. */
+/** The connection of a command that needs one; over HTTP there is none. */
 export function connectionOf({ sender }: CommandContext): NonNullable<CommandContext['sender']['session']> {
   if (sender.session !== null) return sender.session;
   throw new BusError('VALIDATION_ERROR', 'This command belongs to a WebSocket connection; send it over one.', {
@@ -164,7 +164,7 @@ export function connectionOf({ sender }: CommandContext): NonNullable<CommandCon
 
 const descriptions = new WeakMap<AnyCommand, CommandDescription>();
 
-/** {@link describe}, made once a command: anybody may ask, as often as they like. */
+/** {@link describe}, cached per command, since clients may call it as often as they like. */
 function described(one: AnyCommand): CommandDescription {
   let known = descriptions.get(one);
   if (known === undefined) {
@@ -183,7 +183,7 @@ function describe(one: AnyCommand): CommandDescription {
   return { name, aliases: [...(one.aliases ?? [])], description, role, args: schema };
 }
 
-/** With the schema of its answer, which would make a list of all commands several times as long. */
+/** Includes the answer's schema, which would make a list of all commands several times as long. */
 function describeWhole(one: AnyCommand): CommandDescription {
   const { $schema: _dialect, ...result } = z.toJSONSchema(one.result, { io: 'input' }) as JsonObject;
   return { ...describe(one), result };

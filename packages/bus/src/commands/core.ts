@@ -12,7 +12,7 @@ import { membershipCommands } from './membership.ts';
 import { ruleCommands } from './rules.ts';
 import { streamCommands } from './streams.ts';
 
-/** The commands that every server has. A new family of commands joins this list. */
+/** The commands of every server. Add new command families here. */
 export function coreCommands(bus: Core, subjects: Subjects, listAll: () => readonly AnyCommand[]): AnyCommand[] {
   return [
     ...connectionCommands(bus, listAll),

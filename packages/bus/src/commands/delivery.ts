@@ -12,7 +12,7 @@ const TOKENS = z
   .min(1)
   .max(MAX_TOKENS)
   .describe('"token" of each delivery\'s metadata.')
-  // They are made to look like nothing else, as secrets are.
+  // Random, like secrets, and marked as such so that they are not inspected.
   .meta({ secret: true });
 const REASON = z.string().min(1).max(1_000);
 
@@ -21,7 +21,7 @@ const ANSWERED = z.strictObject({
   lost: z.array(z.string()).describe('Tokens whose lease had ended; they had no effect.'),
 });
 
-/** delivery.ack, delivery.nack, delivery.extend, delivery.reject: what members of groups say of the events they hold. */
+/** delivery.ack, delivery.nack, delivery.extend, delivery.reject: answers of group members to their deliveries. */
 export function deliveryCommands(bus: Core): AnyCommand[] {
   return [
     command({

@@ -29,7 +29,7 @@ const MAX_WAIT_MS = 55_000;
 const MAX_PAGE = 500;
 const MAX_IDS = 1_000;
 
-/** `group` as every command takes it. */
+/** `group` as in every command. */
 export const GROUP: z.ZodString = z
   .string()
   .regex(GROUP_NAME, 'is 1-64 letters, digits, ".", "_" or "-"')
@@ -227,7 +227,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
         const place = groupPlace(sender, args);
         await bus.http.read(sender, place);
         const { texts, pending } = await groups.pull(sender, place, { limit, waitMs: wait_ms, signal });
-        // Whoever takes it here may answer it here.
+        // The caller may answer these events on this node.
         for (const text of texts) bus.hops.learn(sender.principal.tenant, text);
         return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);
       },
@@ -283,7 +283,7 @@ interface Source {
   readonly channel?: string;
 }
 
-/** The place of a group: `channel` may be a pattern, and is `*` when only a room is named. */
+/** The address of a group: `channel` may be a pattern, and is `*` when only a room is given. */
 export function groupPlace({ principal }: Sender, args: Source & { readonly group: string }): GroupPlace {
   return { tenant: principal.tenant, ...placeOf(args, true), group: args.group };
 }

@@ -14,9 +14,9 @@ import { limitUpTo, PLACE, POSITIONS, placeOf, READ_PLACE, roomOf, streamMap, TI
 import { type AnyCommand, command, JsonText } from './command.ts';
 import { HISTORY_ENTRY } from './records.ts';
 
-/** Streams of which one time range is read at a time; what they give is cut to the limit in between. */
+/** Read results are cut to the limit when they exceed this many pages. */
 const KEPT_PAGES = 4;
-/** Longest wait for the first message, in milliseconds: shorter than the minute after which lines between are cut. */
+/** Longest wait for the first message, in milliseconds: below the one-minute idle timeout of common proxies. */
 const MAX_WAIT_MS = 55_000;
 const BOUND = z.union([SEQUENCE, streamMap(SEQUENCE)]);
 const SINCE = z.union([POSITION, z.strictObject({ time: TIME }), POSITIONS]);
@@ -37,7 +37,7 @@ interface Span {
   readonly after: Point | undefined;
 }
 
-/** history, op.history.get, op.history.replay. Every list is oldest first. */
+/** history, op.history.get, op.history.replay. All lists are oldest first. */
 export function historyCommands(bus: Core): AnyCommand[] {
   return [
     command({
@@ -152,16 +152,16 @@ interface SpanPage {
   readonly entries: readonly Entry[];
   readonly epochs: ReadonlyMap<StreamAddress, string>;
   readonly next: Point | null;
-  /** By stream: sequences that are missing since their time to live is over. */
+  /** By stream: sequences that are missing because their time to live has expired. */
   readonly expired: ReadonlyMap<StreamAddress, readonly number[]>;
 }
 
-/** Reads one page of a time range, of all streams together: its oldest (`first`) or newest (`last`) envelopes. */
+/** Reads one page of a time range, over all streams: its oldest (`first`) or newest (`last`) envelopes. */
 async function readSpan(bus: Core, sender: Sender, span: Span, take: 'first' | 'last'): Promise<SpanPage> {
   const { broker } = bus.engine;
   const { limit, after } = span;
   const sign = take === 'first' ? 1 : -1;
-  // In the order of reading: of `last` the newest come first.
+  // Reading order: for `last` the newest come first.
   const inOrder = (one: Entry, other: Entry): number => sign * compare(pointOf(one), pointOf(other));
   const from = take === 'first' ? (after?.time ?? span.from) : span.from;
   const to = take === 'last' ? (after?.time ?? span.to) : span.to;
@@ -233,7 +233,7 @@ function entriesText(bus: Core, { entries, epochs, next }: SpanPage, more: { lat
   return new JsonText(`{"entries":[${texts.join(',')}],${rest.slice(1)}`);
 }
 
-/** One stream, all of a room that the grants cover, or for an admin all of the tenant. */
+/** One stream, all of a room that the grants cover, or for an admin the whole tenant. */
 async function streamsOf(bus: Core, sender: Sender, span: Span): Promise<StreamAddress[]> {
   const { principal } = sender;
   const { tenant } = principal;
@@ -245,7 +245,7 @@ async function streamsOf(bus: Core, sender: Sender, span: Span): Promise<StreamA
         required_role: 'admin',
       });
     }
-    // Mail is read mailbox by mailbox.
+    // Mail is only read from individual mailboxes.
     return (await bus.engine.broker.streams(tenant)).filter((stream) => stream.room !== MAIL_ROOM && covered(stream));
   }
   const { room, channel } = placeOf(span);
@@ -257,7 +257,7 @@ async function streamsOf(bus: Core, sender: Sender, span: Span): Promise<StreamA
   return streams;
 }
 
-/** What expired leaves no hole: it is known to have been there. */
+/** Expired events are not gaps: they are known to have existed. */
 function checkGaps({ entries, expired }: SpanPage): void {
   const last = new Map<StreamAddress, number>();
   for (const { stored, stream } of entries) {

@@ -112,7 +112,7 @@ interface GroupJoin {
   readonly prefetch?: number;
 }
 
-/** Makes a connection a member of a group, beside whatever else it is a member of. */
+/** Adds a connection to a group, independent of its other memberships. */
 async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): Promise<JoinResult> {
   const session = connectionOf(context);
   if (!hasRole(session.principal, 'user')) {

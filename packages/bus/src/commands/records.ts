@@ -26,7 +26,7 @@ import {
 import { PRESENCE_SNAPSHOT } from '../schemas/presence.ts';
 
 const NAME = z.string().min(1);
-/** What is told of a stream's size; left out while the storage cannot be asked. */
+/** The size of a stream; absent during a storage outage. */
 const USAGE = {
   events: COUNT.describe('Stored events; absent during a storage outage.').exactOptional(),
   bytes: COUNT.describe(
@@ -35,7 +35,7 @@ const USAGE = {
 };
 const TEXT_OR_NULL = z.string().nullable();
 
-/** What the commands of the core answer. The types of `@arqonbus/protocol` are made from these, under their ids. */
+/** The results of core commands. The types of `@arqonbus/protocol` are generated from these, by their ids. */
 
 export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
   .strictObject({

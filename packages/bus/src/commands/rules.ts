@@ -131,7 +131,7 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       args: z.strictObject({
         ...PLACE,
         as: AS.exactOptional(),
-        // A secret in it is answered for, not blocked.
+        // Marked as a secret: this command is not inspected, but explains what inspection would do.
         payload: OBJECT.meta({ secret: true }).exactOptional(),
       }),
       result: EXPLANATION,

@@ -14,9 +14,9 @@ export interface Call {
   readonly requestId: string;
   readonly name: string;
   readonly args: JsonObject;
-  /** What the envelope names. */
+  /** The address in the envelope. */
   readonly at?: Pick<Inbound, 'room' | 'channel'>;
-  /** Aborted when a caller without a connection has gone; a connection tells that by itself. */
+  /** Aborted when a caller without a connection disconnects; for connections the session tells. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -24,9 +24,9 @@ export interface Call {
 export class CommandRunner {
   private readonly bus: Core;
   private readonly commands: CommandSet;
-  /** Commands that wait, whose senders go on meanwhile. */
+  /** Waiting commands, whose senders have continued. */
   private readonly waiting: Set<Promise<void>> = new Set();
-  /** Told how long each command took, in seconds; must neither throw nor wait. */
+  /** Called with each command's duration, in seconds; must not throw or block. */
   readonly executed: Set<(command: string, seconds: number) => void> = new Set();
 
   constructor(bus: Core, commands: CommandSet) {
@@ -35,8 +35,8 @@ export class CommandRunner {
   }
 
   /**
-   * Runs a connection's command; it gets exactly one `command_response`, whatever happens. What this answers is over
-   * when the connection's next envelope may begin: for a command that waits, at once.
+   * Runs a connection's command, which always gets exactly one `command_response`. The returned promise resolves when
+   * the connection's next envelope may start; for a command that waits, that can be before its answer.
    */
   answer(session: Session, inbound: Inbound): Awaitable<void> {
     const steps: (() => void)[] = [];
@@ -61,12 +61,12 @@ export class CommandRunner {
     return turn.ended;
   }
 
-  /** Resolves when every command that waits has been answered. */
+  /** Resolves when every waiting command has been answered. */
   async settled(): Promise<void> {
     await Promise.all(this.waiting);
   }
 
-  /** Runs a command and answers its result; throws or rejects with what refused it. */
+  /** Runs a command and returns its result; throws or rejects with the error that refused it. */
   run(call: Call): Awaitable<object> {
     return andThen(this.execute(call, { afterAnswer: (step) => step(), releaseTurn: () => {} }), (result) =>
       result instanceof JsonText ? result.parse() : result,
@@ -123,7 +123,7 @@ export class CommandRunner {
     const found = this.commands.find(name);
     for (const listener of this.executed) listener(found?.name ?? 'unknown', duration / 1000);
     this.bus.events.emit('command_executed', sender.principal.tenant, {
-      // A name that no command has would let a client fill the metrics with names of its own.
+      // Unknown names are not reported, since a client could flood the metrics with them.
       command: found?.name ?? 'unknown',
       client_id: sender.id,
       message_id: requestId,
@@ -136,7 +136,7 @@ export class CommandRunner {
 
 const NOWHERE = { room: undefined, channel: undefined };
 
-/** The time for which a command keeps its sender's next envelopes waiting. */
+/** The time for which a command blocks its sender's next envelopes. */
 class Turn {
   end: () => void = () => {};
   readonly ended: Promise<void>;
@@ -149,8 +149,8 @@ class Turn {
 }
 
 /**
- * The call with the place that its arguments lack: the envelope's, else the sender's current one where the command asks
- * for it. A channel alone is in the envelope's room, else in the current one.
+ * Adds a missing address to the arguments: the envelope's, else the sender's current one if the command allows it. A
+ * channel alone is in the envelope's room, else in the current one.
  */
 function withPlace(call: Call, { placed, place }: AnyCommand): Call {
   const { args, at = NOWHERE, sender } = call;
@@ -168,14 +168,14 @@ function withPlace(call: Call, { placed, place }: AnyCommand): Call {
   return { ...call, args: { ...args, room, ...(channel === undefined || !placed.channel ? {} : { channel }) } };
 }
 
-/** The answer to a command that succeeded; what is JSON text already is put in as it is. */
+/** The answer to a successful command; JSON text is inserted unchanged. */
 function encodeAnswer(requestId: string, command: string, result: object): string {
   const envelope = { type: 'command_response', request_id: requestId, command, status: 'success' } as const;
   if (!(result instanceof JsonText)) return encode({ payload: { ...result } as JsonObject, ...envelope });
   return `${encode({ payload: {}, ...envelope }).slice(0, -3)}${result.text}}`;
 }
 
-/** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */
+/** The address in the arguments; empty when malformed, which the schema check reports. */
 function addressOf({ room, channel }: JsonObject): PartialAddress {
   try {
     const names = [room, channel].map((name) => (typeof name === 'string' ? name : undefined));
@@ -185,16 +185,16 @@ function addressOf({ room, channel }: JsonObject): PartialAddress {
   }
 }
 
-/** Faults that one refusal lists; a client that made more of them mends those first. */
+/** The most faults in one error. */
 const MAX_FAULTS = 20;
 
-/** Refuses arguments with too many keys or items, before anything looks at each of them. */
+/** Refuses arguments with too many keys or items, before anything else processes them. */
 function requireBounds(found: AnyCommand, args: JsonObject): void {
   const excess = findExcess(found.bounds, args);
   if (excess !== null) throw refusal(found, [excess]);
 }
 
-/** Checks arguments against a command's schema; the refusal names the first argument at fault, and 20 of them at most. */
+/** Checks arguments against a command's schema; the error names the first fault, and lists at most 20. */
 function validate(found: AnyCommand, args: JsonObject): JsonObject {
   const checked = found.args.safeParse(args, { error: plainProblem });
   if (checked.success) return checked.data;

@@ -3,18 +3,18 @@ import { ANSWER, INBOUND, OUTBOUND, SENT_COMMAND } from '../schemas/envelopes.ts
 import { SchemaDefinitions } from '../schemas/json-schema.ts';
 import type { AnyCommand } from './command.ts';
 
-/** One command in a document. `args` and `result` refer to definitions `NameArgs` and `NameResult`. */
+/** A command in a document. `args` and `result` refer to definitions `NameArgs` and `NameResult`. */
 export interface CommandSchemas {
   readonly command: AnyCommand;
   /** Its name and its aliases. */
   readonly names: readonly string[];
   readonly args: JsonObject;
   readonly result: JsonObject;
-  /** Whether a call may leave its arguments out. */
+  /** Whether a call may omit the arguments. */
   readonly argsOptional: boolean;
 }
 
-/** Everything that goes over the wire: references, by direction and type, into `definitions`. */
+/** The schemas of the wire protocol: references into `definitions`, by direction and type. */
 export interface WireSchemas {
   readonly definitions: Readonly<Record<string, JsonObject>>;
   readonly inbound: Readonly<Record<'event' | 'private' | 'command' | 'telemetry', JsonObject>>;
@@ -23,12 +23,12 @@ export interface WireSchemas {
   >;
 }
 
-/** `op.history.get` as the name of a type: `OpHistoryGet`. */
+/** The type name of a command: `op.history.get` becomes `OpHistoryGet`. */
 export function typeName(command: string): string {
   return command.replaceAll(/(?:^|[._])([a-z])/g, (_all, letter: string) => letter.toUpperCase());
 }
 
-/** Defines the arguments and results of commands, for any document that describes calls of them. */
+/** Defines the arguments and results of commands, for documents that describe calls. */
 export function commandSchemas(commands: readonly AnyCommand[], definitions: SchemaDefinitions): CommandSchemas[] {
   return commands.map((command) => {
     const { name, aliases = [] } = command;
@@ -44,9 +44,9 @@ export function commandSchemas(commands: readonly AnyCommand[], definitions: Sch
 }
 
 /**
- * The envelopes of both directions with every command, answer and notice typed in them, as strict as the server is.
+ * The envelopes of both directions, with every command, answer and notice typed, as strict as the server.
  *
- * @param prefix where the definitions will stand in the document, like `#/$defs/`
+ * @param prefix the path of the definitions in the document, like `#/$defs/`
  */
 export function wireSchemas(commands: readonly AnyCommand[], prefix: string): WireSchemas {
   const definitions = new SchemaDefinitions(prefix);
@@ -71,7 +71,7 @@ interface ObjectSchema {
 }
 
 function sentCommand(described: readonly CommandSchemas[], definitions: SchemaDefinitions): JsonObject {
-  // What a command adds stands beside the fields that all share; a document with all of them in each would be huge.
+  // A command's own fields are combined with the shared ones by `allOf`, to keep the document small.
   const fields = { type: 'object', allOf: [definitions.add(SENT_COMMAND)] };
   const each = described.map(({ command, names, args, argsOptional }) =>
     definitions.define(`${typeName(command.name)}Command`, {

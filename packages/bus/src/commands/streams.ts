@@ -19,7 +19,7 @@ const STREAM_ID = z
   .describe('Id of the stream.');
 const LENGTH = COUNT.describe('UTF-16 units.');
 
-/** stream.*: texts that grow while they are read. */
+/** stream.*: texts that are read while they are being written. */
 export function streamCommands({ streams }: Core): AnyCommand[] {
   return [
     command({
@@ -55,7 +55,7 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
       name: 'stream.append',
       role: 'user',
       description: 'Appends to a token stream that you opened. An empty text only keeps it open.',
-      // Not inspected by itself: the channel's policy judges it with what stands before it.
+      // Not inspected on its own: the channel's policy inspects it together with the preceding text.
       args: z.strictObject({ stream_id: STREAM_ID, text: z.string().meta({ secret: true }) }),
       result: z.strictObject({ offset: LENGTH.describe('Its current length, in UTF-16 units.') }),
       run: ({ sender }, { stream_id, text }): Awaitable<CommandResult<'stream.append'>> =>

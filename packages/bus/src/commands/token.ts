@@ -8,9 +8,9 @@ import { type AnyCommand, command } from './command.ts';
 import { connectionOf } from './connection.ts';
 
 /**
- * refresh_token: renews what a connection may do and for how long (PROTOCOL section 7).
+ * refresh_token: renews a connection's rights and expiry (PROTOCOL section 7).
  *
- * @param verify what judges tokens now; null while authentication is off
+ * @param verify verifies a token; null while authentication is off
  */
 export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Verification>) | null): AnyCommand[] {
   return [
@@ -58,7 +58,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
   ];
 }
 
-/** Ends the memberships that the new grants no longer allow, telling the client of each. */
+/** Ends the memberships that the new grants no longer allow, and notifies the client of each. */
 function leaveForbidden(bus: Core, session: Session): string[] {
   const left: string[] = [];
   for (const { room, channel } of bus.memberships.reauthorize(session)) {

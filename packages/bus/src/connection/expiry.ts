@@ -1,15 +1,14 @@
 import { CLOSE, encode } from '@arqonbus/protocol';
 import type { Session } from './session.ts';
 
-/** How long before its token expires a client is told, in milliseconds. */
+/** How long before its token expires a client is notified, in milliseconds. */
 const NOTICE_MS = 60_000;
-/** Longest delay a timer is set for; what lies further ahead is looked at again then. */
+/** The longest timer delay; later deadlines are checked again when it fires. */
 const MAX_DELAY_MS = 3_600_000;
 
 /**
- * Ends connections whose token has expired (PROTOCOL section 7): a notice 60 s before the token's own `exp` (at once,
- * when less is left), then close 4401 when the leeway is over too, unless the token was renewed. One timer, set for
- * whatever is due next.
+ * Closes connections whose token has expired (PROTOCOL section 7): a notice 60 s before the token's `exp` (at once if
+ * less is left), then close 4401 after the leeway, unless the token was renewed. One timer, set for the next deadline.
  */
 export class TokenExpiry {
   private readonly sessions: Map<Session, { notified: boolean }> = new Map();
@@ -23,7 +22,7 @@ export class TokenExpiry {
     this.close = close;
   }
 
-  /** Watches a session, or watches it anew after its token was renewed. */
+  /** Watches a session, also again after its token was renewed. */
   watch(session: Session): void {
     const { expiresAt, tokenExpiresAt } = session.principal;
     if (expiresAt === null) {
@@ -43,7 +42,7 @@ export class TokenExpiry {
     this.armedFor = Number.POSITIVE_INFINITY;
   }
 
-  /** Makes the timer ring at `due`, unless it rings earlier anyway. */
+  /** Sets the timer to fire at `due`, unless it fires earlier. */
   private arm(due: number): void {
     if (due >= this.armedFor) return;
     this.armedFor = due;

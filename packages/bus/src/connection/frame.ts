@@ -1,15 +1,15 @@
-/** Longest payload of one frame, in bytes: the largest whose header has four bytes. Longer texts are fragmented. */
+/** Longest payload of one frame, in bytes: the largest with a four-byte header. Longer texts are fragmented. */
 const FRAGMENT = 65_535;
 
 const FINAL = 0x80;
 const TEXT = 0x01;
 
 /**
- * One text as unmasked WebSocket frames (RFC 6455 section 5.2): headers and payload in a single buffer. A server's
- * frame does not depend on its receiver, so every subscriber is written the same bytes.
+ * A text as unmasked WebSocket frames (RFC 6455 section 5.2): headers and payload in a single buffer. A server's frame
+ * does not depend on its receiver, so all subscribers are sent the same bytes.
  *
- * A text over 64 KiB is a message of several fragments. Between two of them other frames may be written, and a message
- * may end there for good with a close frame: a slow connection never has to take more than one fragment first.
+ * A text over 64 KiB becomes a message of several fragments. Other frames may be written between fragments, and a close
+ * frame may end the message early, so a slow connection never has to read more than one fragment first.
  */
 export function frameText(text: string): Buffer {
   const length = Buffer.byteLength(text);
@@ -17,7 +17,7 @@ export function frameText(text: string): Buffer {
   const start = length < 126 ? 2 : 4;
   const frame = Buffer.allocUnsafe(start + length);
   writeHeader(frame, 0, FINAL | TEXT, length);
-  // Text whose bytes are as many as its characters is ASCII, and ASCII is copied several times faster as latin1.
+  // A text with as many bytes as characters is ASCII, which is copied several times faster as latin1.
   frame.write(text, start, length, length === text.length ? 'latin1' : 'utf8');
   return frame;
 }
@@ -37,7 +37,7 @@ function fragments(payload: Buffer): Buffer {
   return frames;
 }
 
-/** Writes the header of a frame of at most {@link FRAGMENT} bytes; answers where its payload begins. */
+/** Writes the header of a frame of at most {@link FRAGMENT} bytes; returns the offset of its payload. */
 function writeHeader(target: Buffer, at: number, first: number, length: number): number {
   target[at] = first;
   if (length < 126) {
@@ -50,13 +50,13 @@ function writeHeader(target: Buffer, at: number, first: number, length: number):
   return at + 4;
 }
 
-/** Where the frame that begins at `at` ends. */
+/** The end of the frame that starts at `at`. */
 function endOf(frames: Buffer, at: number): number {
   const length = frames[at + 1] as number;
   return length < 126 ? at + 2 + length : at + 4 + ((frames[at + 2]! << 8) | frames[at + 3]!);
 }
 
-/** The end of as many whole frames from `from` on as fit in `most` bytes; at least one. */
+/** The end of as many whole frames from `from` as fit in `most` bytes; at least one. */
 export function cutFrames(frames: Buffer, from: number, most: number): number {
   if (frames.length - from <= most) return frames.length;
   let end = endOf(frames, from);
@@ -67,7 +67,7 @@ export function cutFrames(frames: Buffer, from: number, most: number): number {
   return end;
 }
 
-/** The payload of what {@link frameText} made; without a copy unless it was fragmented. */
+/** The payload of a buffer made by {@link frameText}; not copied unless it was fragmented. */
 export function framePayload(frames: Buffer): Buffer {
   const parts: Buffer[] = [];
   for (let at = 0; at < frames.length; ) {

@@ -3,8 +3,8 @@ import type { Session } from './session.ts';
 const NOBODY: readonly Session[] = [];
 
 /**
- * The connections of each identity (subject, client key or client id). Nearly every identity has one, which is kept as it
- * is: a set for each would cost more than all else that is noted of a connection here.
+ * The connections of each identity (subject, client key or client id). Nearly every identity has only one, which is
+ * stored directly: a set for each would be the largest part of a connection's memory here.
  */
 export class Identities {
   private readonly connections: Map<string, Session | Set<Session>> = new Map();

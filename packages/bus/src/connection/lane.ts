@@ -1,22 +1,22 @@
 import { type Inbound, isRefusal, type Refusal } from '@arqonbus/protocol';
 
-/** An envelope, or the refusal of a frame that was none and is answered in its turn too. */
+/** An envelope, or the refusal of an invalid frame, which is also answered in order. */
 export type Incoming = Inbound | Refusal;
 
-/** What waits of one connection, and what of it is under way. Most connections have none. */
+/** The queued and in-flight envelopes of one connection. Most connections have no lane. */
 export class Lane {
-  /** Texts to be decoded, and what was decoded and had to wait; the first stands at `head`. */
+  /** Texts to decode, and decoded envelopes that had to wait; the first is at `head`. */
   private readonly queue: (string | Incoming | undefined)[] = [];
   private head = 0;
-  /** UTF-16 units of the texts that wait, and of what is under way. */
+  /** UTF-16 units of queued texts, and of those in flight. */
   queued = 0;
   underWay = 0;
   inFlight = 0;
-  /** What is under way has to be over before anything else begins. */
+  /** Envelopes in flight must finish before another one starts. */
   isExclusive = false;
-  /** Its answers have to leave before anything else begins. */
+  /** Answers must be sent before another envelope starts. */
   isDraining = false;
-  /** It stands in the line of those that wait for their turn. */
+  /** Already in the list of connections waiting for a turn. */
   isReady = false;
   isPaused = false;
 
@@ -45,7 +45,7 @@ export class Lane {
     return first;
   }
 
-  /** Puts what was decoded and cannot begin yet in front again. */
+  /** Puts a decoded envelope that cannot start yet back at the front. */
   putBack(incoming: Incoming): void {
     if (this.head === 0) {
       this.queue.unshift(incoming);
@@ -55,17 +55,17 @@ export class Lane {
     this.queue[this.head] = incoming;
   }
 
-  /** Whether its first has to wait until all that is under way is over. */
+  /** Whether its first envelope must wait until all others in flight have finished. */
   get awaitsOthers(): boolean {
     const { first } = this;
     return this.inFlight > 0 && typeof first === 'object' && !overlaps(first);
   }
 }
 
-/** Whether an envelope may be under way together with others. */
+/** Whether an envelope may be in flight together with others. */
 export function overlaps(incoming: Incoming): boolean {
   if (isRefusal(incoming)) return false;
-  // What no stream orders waits for what was sent before it.
+  // Events that no stream orders wait for earlier envelopes.
   if (incoming.type === 'event') return incoming.options?.ephemeral !== true && incoming.options?.request === undefined;
   return incoming.type === 'telemetry';
 }

@@ -1,17 +1,16 @@
 import { cutFrames } from './frame.ts';
 
 /**
- * What a connection gets in one turn of the event loop, as a path in a tree: each node adds one text's frames to its
- * parent's. Connections that received the same texts in the same order stand on the same node, so its bytes are joined
- * once and written to all of them. A connection with texts of its own simply walks another path; order is kept by
- * construction.
+ * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds one text's frames to
+ * its parent's. Connections that receive the same texts in the same order share a node, so its bytes are joined once
+ * and written to all of them. A connection with its own texts takes another path; order is always kept.
  */
 export class Batch {
   readonly parent: Batch | null;
   readonly frame: Buffer | null;
   readonly bytes: number;
   readonly depth: number;
-  /** The node that the frame delivered last leads to; one is enough, since a frame is handed out in one sweep. */
+  /** The child for the frame delivered last; one is enough, since a frame is delivered to all receivers in one pass. */
   next: Batch | null = null;
   private whole: Buffer | null = null;
 
@@ -22,7 +21,7 @@ export class Batch {
     this.depth = parent === null ? 0 : parent.depth + 1;
   }
 
-  /** All frames of the path as one buffer, joined at the first call. */
+  /** All frames of the path as one buffer, joined on the first call. */
   joined(): Buffer {
     if (this.whole === null) this.whole = this.depth === 1 ? this.frame! : Buffer.concat(this.frames(), this.bytes);
     return this.whole;
@@ -36,30 +35,30 @@ export class Batch {
   }
 }
 
-/** The sending side of a connection, as the transport implements it. */
+/** The sending side of a connection, implemented by the transport. */
 export interface Wire {
-  /** Bytes handed over that the kernel has not taken yet, those that wait to be compressed included. */
+  /** Written bytes that the kernel has not accepted yet, including those waiting for compression. */
   readonly backlog: number;
-  /** Whether what is written may still arrive: neither side has begun to end the line. */
+  /** Whether written data may still arrive: neither side has started to close. */
   readonly isOpen: boolean;
-  /** Whether {@link write} takes the frames of one text at a time, to make frames of its own of it. */
+  /** Whether {@link write} takes the frames of one text at a time, since it frames texts itself. */
   readonly oneByOne: boolean;
-  /** Hands over whole frames; `taken` is told once they, and all before them, have left this process. */
+  /** Writes whole frames; `taken` is called once they, and all before them, have left this process. */
   write(frames: Buffer, taken?: () => void): void;
-  /** Stops or goes on reading what the peer sends; the peer's own sending then stalls. Idempotent. */
+  /** Pauses or resumes reading, so that the peer's sending stalls. Idempotent. */
   pauseReading(paused: boolean): void;
-  /** Sends a close frame behind what was handed over, and cuts the line if the peer does not follow. */
+  /** Sends a close frame after the written data, and cuts the connection if the peer does not respond. */
   close(code: number, reason: string): void;
 }
 
-/** Collects the outboxes that were given frames in this turn and writes each of them once at its end. */
+/** Collects the outboxes that received frames in this turn, and writes each once at its end. */
 export class Flusher {
-  /** Where every outbox stands between turns. */
+  /** The batch of every outbox between turns. */
   readonly root: Batch = new Batch(null, null);
   private dirty: Outbox[] = [];
   private readonly run = (): void => this.flush();
 
-  /** Notes an outbox whose first frame of this turn has just come. */
+  /** Adds an outbox on its first frame of this turn. */
   add(outbox: Outbox): void {
     if (this.dirty.length === 0) setImmediate(this.run);
     this.dirty.push(outbox);
@@ -69,37 +68,37 @@ export class Flusher {
     const { dirty } = this;
     this.dirty = [];
     for (const outbox of dirty) outbox.flush();
-    // Lets go of the tree of this turn.
+    // Releases the tree of this turn.
     this.root.next = null;
   }
 }
 
-/** The kernel is handed at most this many bytes at a time; the rest can still be dropped for a close frame. */
+/** The most bytes given to the kernel at a time; the rest can still be dropped in favour of a close frame. */
 const AT_A_TIME = 65_536 + 4;
 const NOTHING = Buffer.alloc(0);
 
-/** The frames on their way to one connection: one write a turn, bounded by bytes (PROTOCOL section 6, guarantee 5). */
+/** The outgoing frames of one connection: one write per turn, limited in bytes (PROTOCOL section 6, guarantee 5). */
 export class Outbox {
   private readonly wire: Wire;
   private readonly flusher: Flusher;
   /** Unsent bytes beyond which the connection is a slow consumer. */
   readonly limit: number;
   private readonly onOverrun: () => void;
-  /** What came in this turn. */
+  /** The frames of this turn. */
   private batch: Batch;
-  /** What the kernel could not take yet, oldest first; null while it takes everything. */
+  /** Frames that the kernel could not accept yet, oldest first; null while it accepts everything. */
   private waiting: Buffer[] | null = null;
-  /** How much of the first of them was handed over. */
+  /** How much of the first of them was written. */
   private offset = 0;
   private waitingBytes = 0;
   private open = true;
-  /** Told once everything has left. */
+  /** Called once everything has been sent. */
   private drained: (() => void)[] | null = null;
   private closing: { readonly code: number; readonly reason: string; readonly timer: NodeJS.Timeout } | null = null;
   private asked = false;
-  /** Calls {@link taken}; made when it is first needed, which for most connections is never. */
+  /** Calls {@link taken}; created on first use, which most connections never need. */
   private callback: (() => void) | null = null;
-  /** Texts that were written, or wait to be, and the bytes of their frames. */
+  /** Texts written or queued, and the bytes of their frames. */
   sent = 0;
   sentBytes = 0;
 
@@ -112,12 +111,12 @@ export class Outbox {
     this.batch = flusher.root;
   }
 
-  /** Bytes that have not left this process: this turn's, what waits here, and what the kernel has not taken. */
+  /** Bytes that have not left this process: this turn's, those queued here, and those the kernel has not accepted. */
   get backlog(): number {
     return this.batch.bytes + this.waitingBytes + this.wire.backlog;
   }
 
-  /** Queues the frames of one text. Costs two comparisons when others got the same before. */
+  /** Queues the frames of one text. Costs two comparisons when other connections already got the same. */
   push(frame: Buffer): void {
     if (!this.open) return;
     const { batch } = this;
@@ -130,7 +129,7 @@ export class Outbox {
     this.batch = next;
   }
 
-  /** Writes this turn's frames: at its end, or earlier when a close frame must not overtake them. */
+  /** Writes this turn's frames: at its end, or earlier so that a close frame does not overtake them. */
   flush(): void {
     const { batch, wire } = this;
     this.batch = this.flusher.root;
@@ -151,22 +150,22 @@ export class Outbox {
     this.onOverrun();
   }
 
-  /** Calls back once everything has left, in a later turn; at once then, when there is nothing. */
+  /** Calls back once everything has been sent, always in a later turn. */
   whenDrained(callback: () => void): void {
     this.drained ??= [];
     this.drained.push(callback);
-    // What was queued in this turn is written at its end; only then there is a backlog to look at.
+    // Frames of this turn are written at its end; only then is there a backlog to check.
     if (this.drained.length === 1) setImmediate(this.whenTaken);
   }
 
-  /** Whether what is pushed may still arrive. */
+  /** Whether pushed frames may still arrive. */
   get isOpen(): boolean {
     return this.open && this.wire.isOpen;
   }
 
   /**
-   * Resolves once everything that was pushed has left: with true if the line was open until then, with false if it was
-   * not, or if that takes longer than `patienceMs`.
+   * Resolves once everything pushed has been sent: true if the connection stayed open until then, false if not, or
+   * after `patienceMs`.
    */
   emptied(patienceMs: number): Promise<boolean> {
     return new Promise((resolve) => {
@@ -178,7 +177,7 @@ export class Outbox {
     });
   }
 
-  /** Drops what has not left, and takes no more. */
+  /** Drops all unsent frames, and accepts no more. */
   abandon(): void {
     this.open = false;
     this.batch = this.flusher.root;
@@ -188,7 +187,7 @@ export class Outbox {
     this.tellDrained();
   }
 
-  /** Takes no more, sends what there is for at most `patienceMs`, then the close frame. */
+  /** Accepts no more frames, sends the queue for at most `patienceMs`, then the close frame. */
   close(code: number, reason: string, patienceMs: number): void {
     this.flush();
     if (!this.open) return;
@@ -204,13 +203,13 @@ export class Outbox {
     this.closing = { code, reason, timer: timer.unref() };
   }
 
-  /** The kernel has taken what it was handed. */
+  /** The kernel has accepted the written bytes. */
   private taken(): void {
     this.asked = false;
     if (this.waiting !== null) this.pump();
     if (this.waiting === null && this.wire.backlog === 0 && this.batch.parent === null) this.tellDrained();
     else if (this.drained !== null) {
-      // What is queued in this turn goes at its end; an empty write is taken at once, and asking again would never end.
+      // Frames of this turn are written at its end; an empty write completes at once, so repeating it would never end.
       if (this.batch.parent === null) this.ask();
       else setImmediate(this.whenTaken);
     }
@@ -221,7 +220,7 @@ export class Outbox {
     return this.callback;
   }
 
-  /** Hands over what waits, as far as it is taken. */
+  /** Writes queued frames, as far as the kernel accepts them. */
   private pump(): void {
     const { wire, waiting } = this;
     while (waiting !== null && waiting.length > 0) {
@@ -238,7 +237,7 @@ export class Outbox {
         waiting.shift();
         this.offset = 0;
       }
-      // Frames that are compressed tell of each one; of the others only the last is asked for.
+      // Compressed frames report each completion; for others only the last is requested.
       wire.write(frames, wire.oneByOne ? this.whenTaken : undefined);
     }
     this.waiting = null;
@@ -249,7 +248,7 @@ export class Outbox {
     wire.close(closing.code, closing.reason);
   }
 
-  /** Asks to be told when the kernel has taken what it was handed. */
+  /** Requests a callback once the kernel has accepted the written bytes. */
   private ask(): void {
     if (this.asked) return;
     this.asked = true;

@@ -8,20 +8,20 @@ import type { Lane } from './lane.ts';
 import type { Outbox, Wire } from './outbox.ts';
 import { ViolationCount } from './violations.ts';
 
-/** Who publishes or asks: a connection, an HTTP caller, or an operator of the server's own. */
+/** The sender of a message or request: a connection, an HTTP caller, or one of the server's operators. */
 export interface Sender {
-  /** What envelopes say in `from`; of `[A-Za-z0-9_:.-]`, so that it needs no escaping. */
+  /** The `from` of its envelopes; of `[A-Za-z0-9_:.-]`, so it needs no escaping. */
   readonly id: string;
-  /** Who that is beyond one connection: the key of idempotence and of ownership. */
+  /** Its identity across connections: the key for idempotency and ownership. */
   readonly identity: string;
   readonly principal: Principal;
-  /** What receivers are told of it. */
+  /** How receivers see it. */
   readonly mark: SenderMark;
-  /** The connection, when there is one. */
+  /** The connection, if any. */
   readonly session: Session | null;
 }
 
-/** How a client wants to be known; `identify` changes it. */
+/** A client's public profile; `identify` changes it. */
 export interface Profile {
   clientType: ClientType;
   screenName: string | null;
@@ -29,43 +29,43 @@ export interface Profile {
   personality: string | null;
 }
 
-/** What an agent tells of itself, as far as it does. */
+/** The status that an agent reports. */
 export interface Standing {
-  /** What it is and can do, as JSON. */
+  /** A description of the agent and its skills, as JSON. */
   readonly card?: AgentCard;
-  /** `idle`, `busy`, or a word of its own; `lapsed` once it has not said so again in time. */
+  /** `idle`, `busy`, or a custom word; `lapsed` when it was not renewed in time. */
   readonly state?: string;
   readonly note?: string;
 }
 
-/** A first membership, as the connection's query names it. */
+/** A first membership, from the connection's query. */
 export interface Wanted {
   readonly room: string;
   readonly channel: string;
 }
 
-/** A client that asks to be connected. */
+/** A client that is connecting. */
 export interface Arrival {
   readonly principal: Principal;
   readonly profile: Profile;
   /** Kept by the client across reconnects (16-64 random characters); undefined without one. */
   readonly clientKey: string | undefined;
-  /** The peer's address, which counts where there is no subject. */
+  /** The peer's address, used for limits when there is no subject. */
   readonly address: string;
   /** First membership, from the connection's query. */
   readonly join: Wanted | undefined;
   /**
-   * Of a transport that only sends: what nobody can guess and its client posts its envelopes to. The client id is made
-   * of it, one way (`clientIdOf`), so that every node finds the session and knows that the poster was told its id.
+   * For a send-only transport: the unguessable id to which its client posts envelopes. The client id is a hash of it
+   * (`clientIdOf`), so that any node can find the session and knows that the poster was given the id.
    */
   readonly postId?: string;
 }
 
-/** What a client can be a member of: a channel, all of a room (`*`), or the channels of a room that match a pattern. */
+/** What a client can be a member of: a channel, a whole room (`*`), or the channels of a room that match a pattern. */
 export interface Place {
   readonly room: string;
   readonly channel: string;
-  /** Whether it is one channel. */
+  /** Whether it is a single channel. */
   readonly isConcrete: boolean;
 }
 
@@ -74,19 +74,19 @@ export interface Coverage {
   includes(channel: string): boolean;
 }
 
-/** One client in one place. */
+/** One client's membership of a place. */
 export interface Membership {
   readonly joinedAt: number;
-  /** False while it is still being replayed what it missed: live events reach it through its catch-up. */
+  /** False while missed events are being replayed: live events reach it through its catch-up. */
   live: boolean;
   echo: boolean;
-  /** Null: all of the place. */
+  /** Null: the whole place. */
   coverage: Coverage | null;
-  /** Whether it ends rather than being covered in part. */
+  /** Whether it ends, rather than continues in part, when the grants no longer cover the whole place. */
   isStrict: boolean;
-  /** Whether the client asked to be told who is there; a rule may say otherwise. */
+  /** Whether the client asked for presence; a rule may override it. */
   asksPresence: boolean;
-  /** What the client tells of itself here, any JSON value; null: nothing. */
+  /** The client's presence state here, any JSON value; null: none. */
   state: unknown;
   /** UTF-8 bytes of {@link state} as JSON. */
   stateBytes: number;
@@ -95,45 +95,45 @@ export interface Membership {
 const NO_STANDING: Standing = Object.freeze({});
 const NO_GROUPS: ReadonlySet<string> = new Set();
 
-/** A client of this node: who it is, what it is a member of, and the way its frames leave. */
+/** A connected client of this node: its identity, memberships and outgoing frames. */
 export class Session implements Sender {
   readonly id: string;
   readonly identity: string;
   readonly profile: Profile;
   readonly wire: Wire;
   readonly outbox: Outbox;
-  /** The figures of its tenant. */
+  /** The counters of its tenant. */
   readonly traffic: Traffic;
   readonly connectedAt: number;
-  /** What its client posts to; undefined when its wire receives. */
+  /** The id its client posts to; undefined when its transport also receives. */
   readonly postId: string | undefined;
-  /** Where its connection comes from. */
+  /** Its remote address. */
   readonly address: string;
-  /** Envelopes that came of it, but for those that were too many. */
+  /** Envelopes received from it, without those refused by the rate limit. */
   received = 0;
   private held: Principal;
   private shown: SenderMark;
   lastActivity: number;
   /** Time of the last `agent_activity` about this client. */
   lastActivityNotice = 0;
-  /** In the order joined, so that leaving the current channel falls back to the one before. */
+  /** In join order, so that leaving the current channel falls back to the previous one. */
   readonly memberships: Map<Place, Membership> = new Map();
-  /** Keys of the groups that it is a member of; most connections are of none, and have no set of their own. */
+  /** Keys of the groups that it is a member of; null for most connections, which have none. */
   private ownGroups: Set<string> | null = null;
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
   /** UTF-8 bytes of the states of all its memberships. */
   stateBytes = 0;
-  /** What it tells of itself with `identify`. */
+  /** The status that it set with `identify`. */
   standing: Standing = NO_STANDING;
   closed = false;
-  /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
+  /** Queued and in-flight envelopes; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
-  /** What its messages take from, where rates are limited. */
+  /** The rate-limit buckets of its messages, if limited. */
   buckets: readonly TokenBucket[];
-  /** Messages refused for the rate since the last that was not. */
+  /** Consecutive messages refused by the rate limit. */
   rateRefusals = 0;
-  /** Whom they are of: its subject, else its address. */
+  /** The owner of the buckets: its subject, else its address. */
   readonly chargedTo: string;
   readonly violations: ViolationCount = new ViolationCount();
 
@@ -167,7 +167,7 @@ export class Session implements Sender {
     this.lastActivity = now;
   }
 
-  /** Notes a membership, or that it was asked for again: it is the current one now. */
+  /** Records a new or repeated join; the channel becomes the current one. */
   joined(channel: Place, membership: Membership): void {
     this.memberships.delete(channel);
     this.memberships.set(channel, membership);
@@ -190,7 +190,7 @@ export class Session implements Sender {
     this.ownGroups.add(key);
   }
 
-  /** False when it was no member. */
+  /** False when it was not a member. */
   leftGroup(key: string): boolean {
     return this.ownGroups?.delete(key) === true;
   }
@@ -203,7 +203,7 @@ export class Session implements Sender {
     return this.held;
   }
 
-  /** Replaced when a token is renewed; a name that it fixes counts from then on. */
+  /** Set when a token is renewed; a name fixed by the token then applies. */
   set principal(principal: Principal) {
     this.held = principal;
     this.shown = this.describe();
@@ -213,7 +213,7 @@ export class Session implements Sender {
     return this.shown;
   }
 
-  /** Changes how the client is known, but for a name that its token fixes. */
+  /** Changes the client's profile, except a name fixed by its token. */
   identify(changes: Partial<Profile>): void {
     Object.assign(this.profile, changes);
     this.shown = this.describe();
@@ -229,7 +229,7 @@ export class Session implements Sender {
     this.outbox.push(frameText(text));
   }
 
-  /** The room that a channel name alone is looked up in (rule 3): the current channel's, else the last one joined. */
+  /** The room for a channel name without a room (rule 3): the current channel's, else the last one joined. */
   currentRoom(): string | undefined {
     if (this.current !== undefined) return this.current.room;
     let last: string | undefined;
@@ -239,7 +239,7 @@ export class Session implements Sender {
   }
 
   record(node: string): ClientRecord {
-    // Without a prototype, since a room may be called "constructor".
+    // No prototype, since a room may be called "constructor".
     const rooms: Record<string, string[]> = Object.create(null);
     for (const { room, channel } of this.memberships.keys()) {
       if (room === MAIL_ROOM) continue;
@@ -263,7 +263,7 @@ export class Session implements Sender {
   }
 }
 
-/** Whether what names no place may go there: nobody publishes to a mailbox. */
+/** Whether messages without an address may go there: nobody publishes to a mailbox. */
 function mayBeCurrent({ isConcrete, room }: Place): boolean {
   return isConcrete && room !== MAIL_ROOM;
 }

@@ -1,21 +1,21 @@
 import type { Session } from './session.ts';
 
-/** How long an envelope may take to leave, in milliseconds: less than another node waits for word of it. */
+/** How long sending an envelope may take, in milliseconds: less than another node's confirmation timeout. */
 const LEAVING_MS = 1_500;
 
 /**
- * Sends one envelope, unless the client has had it (`isNew`). Resolves with whether it has left this process while the
- * line was open, within 1.5 s: whoever is told false may keep it elsewhere.
+ * Sends one envelope, unless the client has already received it (`isNew`). Resolves with whether it left this process
+ * within 1.5 s while the connection was open; on false the caller may store it elsewhere.
  */
 export async function sendSurely(session: Session, text: string, isNew: (client: string) => boolean): Promise<boolean> {
   const { outbox } = session;
-  // The session lives on until the line is gone, and nobody reads any more what goes over one that ends.
+  // The session exists until the connection is gone, but data sent after a close began is not read any more.
   if (!outbox.isOpen) return false;
   if (isNew(session.id)) session.send(text);
   return outbox.emptied(LEAVING_MS);
 }
 
-/** The same for several clients: resolves with the ids of those that it has left for. */
+/** The same for several clients: resolves with the ids of those it was sent to. */
 export async function sendAllSurely(
   sessions: readonly Session[],
   text: string,

@@ -5,7 +5,7 @@ export class ViolationCount {
   private since = 0;
   private count = 0;
 
-  /** Notes a refusal; true when there were too many violations in too short a time, and the connection must close. */
+  /** Counts a refusal; true when there were too many violations in the time window, and the connection must close. */
   add(code: ErrorCode, now: number): boolean {
     if (!VIOLATIONS.has(code)) return false;
     if (now - this.since > VIOLATION_WINDOW_MS) {

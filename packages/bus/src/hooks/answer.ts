@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { ACTIONS, type GrantLists, isSubject, UNPRINTABLE } from '../principal.ts';
 import { OBJECT, ROLE } from '../schemas/fields.ts';
 
-/** UTF-16 units of a reason that a client is told; the rest is cut off. */
+/** UTF-16 units of a reason shown to the client; longer ones are cut. */
 const MAX_REASON = 256;
 const MAX_TAGS = 32;
 const MAX_TAG = 128;
@@ -43,7 +43,7 @@ const ANSWER = z.object({
   principal: PRINCIPAL.exactOptional(),
 });
 
-/** Who somebody is, as a backend says; what it does not say stays as it was. */
+/** A principal in a backend's answer; missing fields stay unchanged. */
 export interface AnsweredPrincipal {
   readonly subject?: string;
   readonly role?: Role;
@@ -54,7 +54,7 @@ export interface AnsweredPrincipal {
   readonly expiresAt?: number;
 }
 
-/** What a backend says to a question. */
+/** A backend's answer. */
 export interface HookAnswer {
   readonly allow: boolean;
   /** Printable, and at most 256 UTF-16 units. */
@@ -65,12 +65,12 @@ export interface HookAnswer {
   readonly principal: AnsweredPrincipal | null;
 }
 
-/** No answer that can be used. The message is for operators and holds nothing of the request or of the answer. */
+/** There is no usable answer. The message is for operators and contains nothing of the request or the answer. */
 export class HookFailure extends Error {
   override readonly name = 'HookFailure';
 }
 
-/** Reads the body of an answer. Throws {@link HookFailure} for what is none. */
+/** Parses the body of an answer. Throws {@link HookFailure} for an invalid one. */
 export function readAnswer(text: string): HookAnswer {
   let given: unknown;
   try {
@@ -117,7 +117,7 @@ function printable(text: string): string | null {
   return shown === '' ? null : shown;
 }
 
-/** A payload is bounded like any client's. */
+/** A payload has the same limits as any client's. */
 function sound(payload: JsonObject): JsonObject {
   try {
     return checkJson(payload, 'payload');

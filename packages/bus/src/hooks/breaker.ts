@@ -1,13 +1,13 @@
 import type { Clock } from '../clock.ts';
 
-/** Failures in a row after which a backend is left alone. */
+/** Consecutive failures after which the breaker opens. */
 export const FAILURES_TO_OPEN = 5;
-/** How long it is left alone before it is tried once more, in milliseconds. */
+/** How long it stays open before a trial request, in milliseconds. */
 export const OPEN_MS = 10_000;
 
 /**
- * Keeps questions away from a backend that does not answer: it opens after {@link FAILURES_TO_OPEN} failures in a row,
- * and after {@link OPEN_MS} lets one question through, whose outcome closes it or opens it again.
+ * A circuit breaker: it opens after {@link FAILURES_TO_OPEN} consecutive failures, and after {@link OPEN_MS} lets one
+ * request through, whose outcome closes it or opens it again.
  */
 export class Breaker {
   private readonly clock: Clock;
@@ -24,7 +24,7 @@ export class Breaker {
     return this.openUntil !== null;
   }
 
-  /** Whether a question may be sent now. True is a promise that {@link succeeded} or {@link failed} follows. */
+  /** Whether a request may be sent now. After true, {@link succeeded} or {@link failed} must follow. */
   mayAsk(): boolean {
     if (this.openUntil === null) return true;
     if (this.isTrying || this.clock.steady() < this.openUntil) return false;
@@ -32,7 +32,7 @@ export class Breaker {
     return true;
   }
 
-  /** Notes an answer; true when it was open until now. */
+  /** Records an answer; true if the breaker was open until now. */
   succeeded(): boolean {
     const wasOpen = this.isOpen;
     this.failures = 0;
@@ -41,12 +41,12 @@ export class Breaker {
     return wasOpen;
   }
 
-  /** Notes that none came; true when it opens by that, and was not open before. */
+  /** Records a failure; true if this opens the breaker. */
   failed(): boolean {
     const wasOpen = this.isOpen;
     this.failures += 1;
     if (!wasOpen && this.failures < FAILURES_TO_OPEN) return false;
-    // What was asked before it opened fails late, and does not lengthen it.
+    // Requests sent before it opened fail late, and do not extend the open time.
     if (!wasOpen || this.isTrying) this.openUntil = this.clock.steady() + OPEN_MS;
     this.isTrying = false;
     return !wasOpen;

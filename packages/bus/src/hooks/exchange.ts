@@ -3,14 +3,14 @@ import type { Clock } from '../clock.ts';
 import { signatureHeaders } from '../outbound/signature.ts';
 import { type HookAnswer, HookFailure, readAnswer } from './answer.ts';
 
-/** A question on its way to a backend. */
+/** A request to a backend. */
 export interface HookRequest {
   readonly url: URL;
   /** Null: not signed. */
   readonly key: Buffer | null;
   readonly id: string;
   readonly body: string;
-  /** From the first byte sent to the last byte read, connecting included. */
+  /** From the first byte sent to the last byte read, including connecting. */
   readonly timeoutMs: number;
   readonly maxAnswerBytes: number;
 }
@@ -22,7 +22,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ENODATA: 'host name not found',
 };
 
-/** Posts a question once. Rejects with {@link HookFailure} for whatever is no answer, 200 with JSON. */
+/** Posts a request once. Rejects with {@link HookFailure} for anything but a valid JSON answer with status 200. */
 export async function askOnce(
   agent: Agent,
   clock: Clock,
@@ -31,7 +31,7 @@ export async function askOnce(
   stop: AbortSignal,
 ): Promise<HookAnswer> {
   const cancel = new AbortController();
-  // A request that waits for its connection does not notice the signal before it has one.
+  // A request that is still waiting for a connection does not notice the signal.
   const cancelled = new Promise<never>((_resolve, reject) => {
     cancel.signal.addEventListener('abort', () => reject(cancel.signal.reason), { once: true });
   });
@@ -45,7 +45,7 @@ export async function askOnce(
   } catch (error) {
     if (error instanceof HookFailure) throw error;
     const { code } = error as { code?: unknown };
-    // Messages of network errors hold addresses, which may be internal.
+    // Messages of network errors contain addresses, which may be internal.
     throw new HookFailure(
       SENTENCES[String(code)] ?? `the request failed (${typeof code === 'string' ? code : 'UNKNOWN'})`,
     );
@@ -72,7 +72,7 @@ async function exchange(
     headers: { ...headers, ...signature },
     body,
     signal,
-    // The one timeout above holds for all of it.
+    // The timeout above covers the whole exchange.
     headersTimeout: 0,
     bodyTimeout: 0,
   });
@@ -86,7 +86,7 @@ async function exchange(
   let size = 0;
   for await (const chunk of answer.body as AsyncIterable<Buffer>) {
     size += chunk.length;
-    // Leaving the loop destroys the body, and its connection with it.
+    // Leaving the loop destroys the body, and with it the connection.
     if (size > maxAnswerBytes) throw new HookFailure(`the answer is larger than ${maxAnswerBytes} bytes`);
     chunks.push(chunk);
   }

@@ -15,35 +15,35 @@ import { type JoinAnswer, JoinAnswers } from './join-answers.ts';
 import { Turns, Waiting, type WaitingBounds } from './turns.ts';
 
 const DEFAULT_TIMEOUT_MS = 500;
-/** What may wait for all backends together: questions, and UTF-16 units of their texts. */
+/** The most that may wait for all backends together: requests, and UTF-16 units of their texts. */
 const WAITING: WaitingBounds = { questions: 10_000, size: 33_554_432 };
-/** Backends whose state is remembered; of more, those that are not asked just now are forgotten. */
+/** The most backends whose state is remembered; beyond it idle ones are forgotten. */
 const MAX_BACKENDS = 1_000;
-/** Least that may be answered, whatever the bound of messages, in bytes. */
+/** The minimum limit of an answer, whatever the message limit, in bytes. */
 const MIN_ANSWER_BYTES = 65_536;
 
-/** Backends that are asked before the fact, over HTTP. */
+/** Backends that are called over HTTP before an action. */
 export interface HttpHookOptions {
-  /** Asked about everybody who connects; nobody is unless given. */
+  /** Called for every connection; default: none. */
   readonly connectUrl?: string;
-  /** What holds for connecting when it does not answer; `deny` unless given. */
+  /** The result for a connection when it does not answer; default: `deny`. */
   readonly connectOnFailure?: 'deny' | 'allow';
-  /** Signs questions whose rule has no secret of its own: `whsec_` and base64. */
+  /** Signs requests whose rule has no secret of its own: `whsec_` and base64. */
   readonly secret?: string;
-  /** Milliseconds for an answer unless the rule says otherwise; 500 unless given. */
+  /** Default timeout of an answer in milliseconds; 500 if not given. */
   readonly timeoutMs?: number;
-  /** Hosts that rules set at run time may address although they are special. */
+  /** Special hosts that rules set at run time may address. */
   readonly allowHosts?: readonly string[];
-  /** Answers for host names instead of DNS. */
+  /** Resolves host names instead of DNS. */
   readonly resolve?: Resolve;
   readonly clock?: Clock;
 }
 
-/** What became of a question. */
+/** The outcome of a request. */
 export type HookOutcome = 'allowed' | 'refused' | 'failed' | 'cached';
 export type HookKind = 'connect' | 'join' | 'publish';
 
-/** A backend did not answer, and its hook says that nobody gets through then. */
+/** A backend did not answer, and its hook denies in that case. */
 export class HookUnanswered extends BusError {
   constructor(kind: HookKind) {
     super('AUTHORIZATION_ERROR', 'The backend that decides about this does not answer; try again later.', {
@@ -53,7 +53,7 @@ export class HookUnanswered extends BusError {
   }
 }
 
-/** An event as a backend is asked about it. */
+/** An event as sent to a backend. */
 interface Asked {
   readonly id: string;
   readonly room: string | undefined;
@@ -73,12 +73,12 @@ interface Question {
   readonly kind: HookKind;
   readonly id: string;
   readonly tenant: string;
-  /** Whose turn it takes. */
+  /** The key for fair queueing. */
   readonly sender: unknown;
   readonly body: JsonObject;
 }
 
-/** Where a question goes, made ready once. */
+/** A parsed request target. */
 interface Backend {
   readonly url: URL;
   readonly key: Buffer | null;
@@ -87,7 +87,7 @@ interface Backend {
   readonly isOperators: boolean;
 }
 
-/** What is known of one backend. */
+/** The state of one backend. */
 interface State {
   readonly breaker: Breaker;
   readonly turns: Turns;
@@ -104,14 +104,14 @@ export interface HooksParts {
   };
 }
 
-/** Asks backends over HTTP who may connect, join and publish (RULES 3 and 4). */
+/** Calls backends over HTTP to decide who may connect, join and publish (RULES 3 and 4). */
 export class HttpHooks {
   private readonly parts: HooksParts;
   private readonly options: HttpHookOptions;
   private readonly clock: Clock;
-  /** For urls that a tenant chose: public addresses, and what the operator allows. */
+  /** For URLs set by tenants: only public addresses, and hosts that the operator allows. */
   private readonly guarded: Agent;
-  /** For urls of the operator's own configuration. */
+  /** For URLs of the operator's configuration. */
   private readonly open: Agent;
   private readonly ownKey: Buffer | null;
   private readonly connecting: Backend | null;
@@ -123,7 +123,7 @@ export class HttpHooks {
   private readonly counts: Map<string, { readonly labels: { hook: HookKind; outcome: HookOutcome }; value: number }> =
     new Map();
 
-  /** Throws VALIDATION_ERROR for a secret or a url that is none. */
+  /** Throws VALIDATION_ERROR for an invalid secret or URL. */
   constructor(parts: HooksParts, options: HttpHookOptions = {}) {
     const { connectUrl = '', connectOnFailure = 'deny', secret = '', allowHosts = [], resolve } = options;
     this.parts = parts;
@@ -145,17 +145,17 @@ export class HttpHooks {
           };
   }
 
-  /** Who is asked about everybody who connects, if anybody is: the rest of the url may be a secret. */
+  /** The backend called for connections, if any; only its host, since the rest of the URL may be a secret. */
   get connectBackend(): { readonly host: string; readonly onFailure: 'deny' | 'allow' } | null {
     return this.connecting === null ? null : { host: this.connecting.url.host, onFailure: this.connecting.onFailure };
   }
 
-  /** Questions since the start, by what they were about and what became of them. */
+  /** Requests since the start, by kind and outcome. */
   get outcomes(): Iterable<{ readonly labels: { hook: HookKind; outcome: HookOutcome }; readonly value: number }> {
     return this.counts.values();
   }
 
-  /** Backends that are left alone now since they did not answer. */
+  /** Backends whose breaker is open. */
   get openBreakers(): number {
     let count = 0;
     for (const { breaker } of this.states.values()) if (breaker.isOpen) count += 1;
@@ -163,8 +163,8 @@ export class HttpHooks {
   }
 
   /**
-   * Who may connect as whom: the given principal, or what the backend makes of it. Rejects with a BusError that refuses
-   * it, {@link HookUnanswered} when there is no answer.
+   * Calls the connect backend: returns the given principal, or the backend's version of it. Rejects with a BusError
+   * when refused, and with {@link HookUnanswered} when there is no answer.
    */
   connect(principal: Principal, place: Place | undefined): Awaitable<Principal> {
     return this.connecting === null ? principal : this.askConnect(this.connecting, principal, place);
@@ -175,11 +175,11 @@ export class HttpHooks {
     const id = newId();
     const { room = null, channel = null } = place ?? {};
     const body = { hook: 'connect', id, tenant, subject, role, client_id: null, room, channel };
-    // Everybody who connects stands in line alone: there is nothing yet that they share.
+    // Each connecting client gets its own queue, since it has no session yet.
     const answer = await this.ask(backend, { kind: 'connect', id, tenant, sender: id, body });
     if (answer?.principal == null) return principal;
     const made = answered(principal, answer.principal);
-    // Nobody is let in to be cut off in the same second.
+    // Refuse a principal that would expire at once.
     if (made.expiresAt !== null && made.expiresAt <= this.clock.now()) {
       throw new BusError('AUTHENTICATION_FAILED', 'token expired', { rule: 'hook' });
     }
@@ -187,8 +187,8 @@ export class HttpHooks {
   }
 
   /**
-   * Asks whom the rules of a place name whether somebody may read it: become a member, take part in its groups, or see
-   * its history. Rejects with a BusError that refuses it; with no such rule there is nothing to wait for.
+   * Calls the join hooks of a place, to decide whether the sender may join it, use its groups, or read its history.
+   * Rejects with a BusError when refused; synchronous when there is no such hook.
    */
   read(sender: Sender, place: Place): Awaitable<void> {
     const hooks = this.parts.rules.joinHooks(sender.principal.tenant, place.room, place.channel);
@@ -202,7 +202,7 @@ export class HttpHooks {
   private async askJoin(hook: ChannelHook, sender: Sender, { room, channel }: Place): Promise<void> {
     const { tenant, subject, role } = sender.principal;
     const { url, cache_seconds: cacheSeconds = 0 } = hook.settings;
-    // Without a subject nobody can be told from others when it comes back.
+    // Without a subject a returning client cannot be recognized.
     const key =
       cacheSeconds === 0 || subject === null ? null : JSON.stringify([tenant, url, role, subject, room, channel]);
     const known = key === null ? undefined : this.answers.get(key, cacheSeconds);
@@ -219,7 +219,7 @@ export class HttpHooks {
     await this.ask(this.backendOf(hook), { kind: 'join', id, tenant, sender: senderKey(sender), body }, keep);
   }
 
-  /** Asks about an event; what the backend leaves of it. Rejects with a BusError that refuses it. */
+  /** Calls the publish hook; returns the event with the backend's changes. Rejects with a BusError when refused. */
   async publish<E extends Asked>(hook: ChannelHook, event: E, sender: Sender): Promise<E> {
     const { tenant, subject, role } = sender.principal;
     const { id, room = null, channel = null, payload, metadata, dry } = event;
@@ -243,13 +243,13 @@ export class HttpHooks {
     };
   }
 
-  /** Ends all that is under way. */
+  /** Aborts all pending requests. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await Promise.all([this.guarded.destroy(), this.open.destroy()]);
   }
 
-  /** The answer that allows, or null when none came and the hook says that this allows. Rejects with what refuses. */
+  /** The allowing answer, or null when there is none and the hook then allows. Rejects when refused. */
   private async ask(
     backend: Backend,
     question: Question,
@@ -271,7 +271,7 @@ export class HttpHooks {
     return answer;
   }
 
-  /** Sends a question when its turn has come. Rejects with {@link HookFailure}. */
+  /** Sends a request in its turn. Rejects with {@link HookFailure}. */
   private send(backend: Backend, { id, kind, tenant, sender, body }: Question): Promise<HookAnswer> {
     const state = this.stateOf(backend, tenant);
     const text = JSON.stringify(body);
@@ -301,7 +301,7 @@ export class HttpHooks {
     hook: HookKind,
     error?: unknown,
   ): void {
-    // The path and the query may hold secrets of the receiver's.
+    // The path and the query may contain the receiver's secrets.
     const facts = { hook, host: url.host };
     const about = isOperators && hook === 'connect' ? null : tenant;
     if (event === 'hook_recovered') this.parts.events.emit(event, about, facts);
@@ -326,7 +326,7 @@ export class HttpHooks {
     return backend;
   }
 
-  /** One tenant's rule cannot open the breaker of another's, nor take its turns. */
+  /** Keyed by tenant, so that one tenant's rule cannot open another's breaker or use up its turns. */
   private stateOf({ url, isOperators }: Backend, tenant: string): State {
     const key = isOperators ? url.href : `${tenant}\n${url.href}`;
     let state = this.states.get(key);
@@ -359,7 +359,7 @@ function refusalOf({ reason, errorCode }: JoinAnswer): BusError {
   return new BusError(errorCode, reason ?? 'The backend that decides about this refuses it.', { rule: 'hook' });
 }
 
-/** A principal as a backend changed it. What its token allowed beside its grants goes with the one it was made for. */
+/** Applies a backend's changes to a principal. A new tenant, subject or role drops rights beside the grants. */
 function answered(principal: Principal, { expiresAt, grants, ...given }: AnsweredPrincipal): Principal {
   const { tenant, subject, role, name = null, tokenId = null, issuedAt = null } = principal;
   const merged = { tenant, subject, role, name, ...given };

@@ -1,13 +1,13 @@
 import type { Clock } from '../clock.ts';
 import type { HookAnswer } from './answer.ts';
 
-/** Answers that are kept; beyond it the oldest go. */
+/** Cached answers; beyond this the oldest are evicted. */
 export const MAX_JOIN_ANSWERS = 10_000;
 
-/** As much of an answer as counts for a membership. */
+/** The part of an answer that matters for a join. */
 export type JoinAnswer = Pick<HookAnswer, 'allow' | 'reason' | 'errorCode'>;
 
-/** What backends said about memberships, for as long as their rules say. */
+/** Caches backends' answers to joins, for the time set by their rules. */
 export class JoinAnswers {
   private readonly clock: Clock;
   private readonly answers: Map<string, { readonly answer: JoinAnswer; readonly at: number }> = new Map();

@@ -1,18 +1,18 @@
 import { HookFailure } from './answer.ts';
 
-/** Questions of one sender that are out at one backend at a time. */
+/** Concurrent requests of one sender to one backend. */
 export const MAX_PER_SENDER = 8;
-/** Questions that are out at one backend at a time. */
+/** Concurrent requests to one backend. */
 export const MAX_AT_ONCE = 64;
 
-/** What all backends together may keep waiting. */
+/** Limits for the queues of all backends together. */
 export interface WaitingBounds {
   readonly questions: number;
   /** UTF-16 units of their texts. */
   readonly size: number;
 }
 
-/** How much waits, of all backends. */
+/** The total number of waiting requests, over all backends. */
 export class Waiting {
   readonly bounds: WaitingBounds;
   private questions = 0;
@@ -22,7 +22,7 @@ export class Waiting {
     this.bounds = bounds;
   }
 
-  /** Throws {@link HookFailure} when there is no room for one more. */
+  /** Throws {@link HookFailure} when the limit is reached. */
   add(size: number): void {
     if (this.questions >= this.bounds.questions || this.size + size > this.bounds.size) {
       throw new HookFailure('too many questions wait already');
@@ -43,13 +43,13 @@ interface Waiter {
 }
 
 /**
- * Whose question goes to a backend next: so many at once, and senders in turn, so that one who sends much keeps nobody
- * waiting but itself.
+ * Schedules the requests to a backend: limits concurrency, and alternates between senders, so that a busy sender only
+ * delays itself.
  */
 export class Turns {
   private readonly waiting: Waiting;
   private readonly out: Map<unknown, number> = new Map();
-  /** The sender that had its turn last stands at the end. */
+  /** The most recently served sender is last. */
   private readonly queues: Map<unknown, Waiter[]> = new Map();
   private total = 0;
 
@@ -57,12 +57,12 @@ export class Turns {
     this.waiting = waiting;
   }
 
-  /** Whether nothing is out and nothing waits. */
+  /** Whether nothing is running or waiting. */
   get isIdle(): boolean {
     return this.total === 0 && this.queues.size === 0;
   }
 
-  /** Runs `ask` when it is this sender's turn. Rejects with {@link HookFailure} when too much waits already. */
+  /** Runs `ask` in the sender's turn. Rejects with {@link HookFailure} when too much is waiting. */
   async take<T>(sender: unknown, size: number, ask: () => Promise<T>): Promise<T> {
     if (!this.hasRoom(sender) || this.queues.has(sender)) await this.queue(sender, size);
     else this.begin(sender);

@@ -5,19 +5,19 @@ import { BusError, compileGlobs } from '@arqonbus/protocol';
 import ipaddr from 'ipaddr.js';
 import { Agent, buildConnector } from 'undici';
 
-/** Whether a URL's host may be addressed although it is, or resolves to, a special address. */
+/** Whether a URL's host is allowed even if it is, or resolves to, a special address. */
 export type HostTest = (hostname: string) => boolean;
 
 /**
- * Compiles `ARQONBUS_WEBHOOK_ALLOW_HOSTS`: names, globs of them, and addresses. An entry opens the host that it names and
- * nothing else: another name that resolves to a listed address stays closed.
+ * Compiles `ARQONBUS_WEBHOOK_ALLOW_HOSTS`: names, globs of them, and addresses. An entry allows only the host that it
+ * names: another name that resolves to a listed address stays forbidden.
  */
 export function hostTest(patterns: readonly string[]): HostTest {
   const allows = compileGlobs(patterns.map(plainHost));
   return (hostname) => allows(plainHost(hostname));
 }
 
-/** A host in the one spelling that comparisons are made in: no brackets, no final dot, small letters. */
+/** A normalized host name for comparisons: no brackets, no trailing dot, lower case. */
 export function plainHost(hostname: string): string {
   const bare = hostname
     .toLowerCase()
@@ -28,7 +28,7 @@ export function plainHost(hostname: string): string {
 
 /**
  * The URL that a rule posts to. Throws VALIDATION_ERROR (field `url`) unless it is http or https, without credentials,
- * and its host could be public. What a name resolves to is judged when a connection is made, since it may change.
+ * and its host could be public. Resolved addresses are checked on connecting, since they may change.
  */
 export function checkDestination(text: string, allowed: HostTest): URL {
   if (!URL.canParse(text))
@@ -54,7 +54,7 @@ export function checkDestination(text: string, allowed: HostTest): URL {
   return url;
 }
 
-/** Known without asking a name server. `localhost` and names under it are loopback by definition (RFC 6761). */
+/** Detects special hosts without DNS. `localhost` and names under it are loopback by definition (RFC 6761). */
 function isSpecial(host: string): boolean {
   if (isIP(host) !== 0) return !isPublicAddress(host);
   return host === '' || host === 'localhost' || host.endsWith('.localhost');
@@ -67,27 +67,27 @@ function refused(message: string, expected: string): BusError {
 const GLOBAL_UNICAST: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('2000::'), 3];
 
 /**
- * Whether an IP address is one of the public internet: not loopback, private, link-local, carrier-grade NAT, multicast,
- * reserved, nor an IPv6 form that carries an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo). What is no address
- * is not public.
+ * Whether an IP address is on the public internet: not loopback, private, link-local, carrier-grade NAT, multicast,
+ * reserved, nor an IPv6 form that contains an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo). Invalid addresses
+ * are not public.
  */
 export function isPublicAddress(text: string): boolean {
   if (!ipaddr.isValid(text)) return false;
   // A mapped address is judged as the IPv4 address that the connection would really go to.
   const address = ipaddr.process(text);
   if (address.range() !== 'unicast') return false;
-  // What no registry has given a meaning counts as unicast there, IPv4-compatible addresses (::7f00:1) among it.
+  // ipaddr.js also reports unassigned ranges as unicast, including IPv4-compatible addresses (::7f00:1).
   return address instanceof ipaddr.IPv4 || address.match(GLOBAL_UNICAST);
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** How long one address of several is tried before the next one. */
+/** How long one of several addresses is tried before the next one. */
 const ADDRESS_TIMEOUT_MS = 1_000;
 
-/** The addresses behind a name; rejects when there are none. */
+/** Resolves a name to addresses; rejects when there are none. */
 export type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
 
-/** A connection was refused because of where it would go. */
+/** A connection was refused because of its target address. */
 class ForbiddenAddressError extends Error {
   readonly code = 'FORBIDDEN_ADDRESS';
 
@@ -98,13 +98,13 @@ class ForbiddenAddressError extends Error {
 }
 
 /**
- * An HTTP agent that connects to public addresses and to allowed hosts only. Both halves are needed: a look-up of one's
- * own is never asked about literal addresses, and a check of the URL knows nothing of names. The address that was
- * checked is the one connected to, so that a name which answers differently the next time gains nothing.
+ * An HTTP agent that only connects to public addresses and to allowed hosts. Both checks are needed: a lookup function
+ * is never called for literal addresses, and a URL check knows nothing of DNS. The checked address is the one connected
+ * to, so DNS rebinding has no effect.
  *
- * It follows no redirects and knows no proxies.
+ * It follows no redirects and uses no proxies.
  *
- * @param resolve answers for all names; without it DNS is asked directly, and the system (with its hosts file) for
+ * @param resolve resolves all names; by default DNS is queried directly, and the system (with its hosts file) for
  *   allowed hosts
  */
 export function guardedAgent(allowed: HostTest, resolve?: Resolve): Agent {
@@ -125,12 +125,12 @@ export function guardedAgent(allowed: HostTest, resolve?: Resolve): Agent {
   });
 }
 
-/** The options are those of net.connect without the port, which each connection brings. */
+/** The options are those of net.connect without the port, which each connection adds. */
 function connector(options: object): ReturnType<typeof buildConnector> {
   return buildConnector(options as buildConnector.BuildOptions);
 }
 
-/** Refuses a name when any of its addresses is special: a public one beside it does not make it trustworthy. */
+/** Refuses a name when any of its addresses is special, even if others are public. */
 export function publicOnly(resolve: Resolve): Resolve {
   return async (hostname) => {
     const addresses = await resolve(hostname);
@@ -142,8 +142,8 @@ export function publicOnly(resolve: Resolve): Resolve {
 }
 
 /**
- * Asks the name servers without the thread pool. The system's look-up would let a few names with silent servers occupy
- * the pool's threads, and then whoever else looks up a name in this process waits behind them.
+ * Queries DNS without the thread pool. With the system's lookup, a few names with unresponsive name servers could
+ * occupy the pool's threads and block all other lookups in this process.
  */
 function askDns(): Resolve {
   const resolver = new Resolver({ timeout: 2_000, tries: 2 });

@@ -7,12 +7,12 @@ const MAX_KEY_BYTES = 64;
 
 /**
  * The key in a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 bytes. Throws VALIDATION_ERROR (field
- * `secret`) with a sentence that does not repeat it.
+ * `secret`) with a message that does not contain it.
  */
 export function signingKey(secret: string): Buffer {
   const encoded = secret.slice(PREFIX.length);
   const key = Buffer.from(encoded, 'base64');
-  // Node skips what is no base64; a key that would come out shorter than it was meant is refused instead.
+  // Node skips invalid base64 characters; reject keys that would become shorter than intended.
   const exact = key.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
   if (!secret.startsWith(PREFIX) || !exact || key.length < MIN_KEY_BYTES || key.length > MAX_KEY_BYTES) {
     throw new BusError('VALIDATION_ERROR', 'A signing secret is "whsec_" and the base64 of 24 to 64 random bytes.', {

@@ -3,13 +3,13 @@ import { TokenBucket } from '../rate.ts';
 import type { Mismatch } from './payload-schema.ts';
 import type { ChannelPolicy } from './rules.ts';
 
-/** Where a publication goes, and who sends it, as far as a channel's policy asks. */
+/** A publication and its sender, as needed for a channel's policy. */
 export interface Candidate {
   readonly room: string;
   readonly channel: string;
-  /** Whether the bus itself or one of its HTTP keys sends it. */
+  /** Whether it is from the bus itself or one of its HTTP keys. */
   readonly isServer: boolean;
-  /** Whether a connection sends it; others need no membership. */
+  /** Whether it is from a connection; others need no membership. */
   readonly isConnection: boolean;
   readonly isMember: () => boolean;
 }
@@ -30,12 +30,12 @@ export function requirePublisher({ publish }: ChannelPolicy, candidate: Candidat
   }
 }
 
-/** Throws LIMIT_EXCEEDED for a payload over the policy's bound. */
+/** Throws LIMIT_EXCEEDED for a payload over the policy's limit. */
 export function requireSize(policy: ChannelPolicy, payload: JsonObject): void {
   if (policy.maxMessageBytes !== null) requireBytes(policy, Buffer.byteLength(JSON.stringify(payload)));
 }
 
-/** The same of a payload whose UTF-8 bytes as JSON are known. */
+/** The same for a payload whose size is known, in UTF-8 bytes of JSON. */
 export function requireBytes({ maxMessageBytes }: ChannelPolicy, bytes: number): void {
   if (maxMessageBytes === null || bytes <= maxMessageBytes) return;
   throw new BusError('LIMIT_EXCEEDED', `A rule allows payloads of ${maxMessageBytes} bytes here; yours has ${bytes}.`, {
@@ -45,7 +45,7 @@ export function requireBytes({ maxMessageBytes }: ChannelPolicy, bytes: number):
   });
 }
 
-/** The first mismatch of a payload under the policy's schema, or null. Throws SCHEMA_MISMATCH where it is enforced. */
+/** The payload's first violation of the policy's schema, or null. Throws SCHEMA_MISMATCH where it is enforced. */
 export function requireSchema({ schema }: ChannelPolicy, payload: JsonObject): Mismatch | null {
   if (schema === null) return null;
   const mismatch = schema.check(payload);
@@ -61,10 +61,10 @@ function schemaMismatch({ path, expected }: Mismatch): BusError {
   });
 }
 
-/** Senders whose rates in one channel are remembered; beyond it those that have been silent longest start afresh. */
+/** The most senders whose rates are remembered per channel; beyond it the least recent ones are forgotten. */
 const MAX_SENDERS = 1_000;
 
-/** How fast each sender publishes to one channel. */
+/** The publish rates of the senders to one channel. */
 export class SenderRates {
   private readonly buckets: Map<string, TokenBucket> = new Map();
   private readonly perSecond: number;
@@ -73,17 +73,17 @@ export class SenderRates {
     this.perSecond = perSecond;
   }
 
-  /** Throws what {@link take} would throw, and uses nothing up. */
+  /** Throws what {@link take} would throw, without using a token. */
   look(identity: string, now: number): void {
     const retryAfterMs = this.buckets.get(identity)?.retryAfterMs(now) ?? 0;
     if (retryAfterMs > 0) throw this.exceeded(retryAfterMs);
   }
 
-  /** Throws RATE_LIMITED when the sender has used up its rate. `now`: milliseconds of a clock that never steps. */
+  /** Throws RATE_LIMITED when the sender has used up its rate. `now`: milliseconds on a monotonic clock. */
   take(identity: string, now: number): void {
     const known = this.buckets.get(identity);
     const bucket = known ?? new TokenBucket(this.perSecond, this.perSecond, now);
-    // The last one asked stands at the end.
+    // The most recent sender is last.
     if (known !== undefined) this.buckets.delete(identity);
     else if (this.buckets.size >= MAX_SENDERS) this.forgetOldest();
     this.buckets.set(identity, bucket);

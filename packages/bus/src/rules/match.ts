@@ -1,27 +1,27 @@
 import { compilePattern, MAIL_ROOM, WILDCARD } from '@arqonbus/protocol';
 import { RULE_FIELDS, type Rule, type RuleField, type RuleSettings } from './rule.ts';
 
-/** Where a rule was written: in the configuration, or by `op.rules.set`. */
+/** The origin of a rule: the configuration, or `op.rules.set`. */
 export type RuleSource = 'file' | 'store';
 
-/** A rule made ready to be asked. */
+/** A compiled rule. */
 export interface CompiledRule {
   readonly rule: Rule;
   readonly from: RuleSource;
   matches(room: string, channel: string): boolean;
-  /** The more, the more specific: compared from the left. */
+  /** Specificity, compared from the left; higher is more specific. */
   readonly rank: readonly number[];
 }
 
-/** What holds at one address, and which rule each field comes from (`history.size` for a part of `history`). */
+/** The merged settings of an address, and the rule behind each field (`history.size` for a part of `history`). */
 export interface Merged {
   readonly settled: RuleSettings;
   readonly origins: Readonly<Record<string, CompiledRule>>;
-  /** The rules that match, the least specific first. */
+  /** The matching rules, the least specific first. */
   readonly rules: readonly CompiledRule[];
 }
 
-/** Compiles rules in their order: of two that are equally specific the later one holds. */
+/** Compiles rules in order: of two equally specific rules the later one wins. */
 export function compileRules(rules: readonly Rule[], from: RuleSource): CompiledRule[] {
   return rules.map((rule) => {
     const [room = '', channel = ''] = rule.match.split(':');
@@ -36,7 +36,7 @@ export function compileRules(rules: readonly Rule[], from: RuleSource): Compiled
   });
 }
 
-/** Merges the rules that match an address field by field: the most specific one that settles a field holds. */
+/** Merges the rules that match an address field by field: for each field the most specific rule that sets it wins. */
 export function mergeRules(all: readonly CompiledRule[], room: string, channel: string): Merged {
   const rules = all.filter((one) => one.matches(room, channel)).sort((one, other) => compare(one.rank, other.rank));
   const settled: Record<string, unknown> = {};
@@ -72,12 +72,12 @@ function noMailRoom(isRoom: (name: string) => boolean): (name: string) => boolea
   return (name) => name !== MAIL_ROOM && isRoom(name);
 }
 
-/** `*` alone is everything, the room-wide stream included. */
+/** `*` alone matches everything, including the room-wide stream. */
 function partOf(pattern: string): (name: string) => boolean {
   return pattern === WILDCARD ? () => true : compilePattern(pattern);
 }
 
-/** Literal segments count first; of as many, a name before `*` before `>` before everything. */
+/** More literal segments rank higher; if equal, a name comes before `*`, then `>`, and last `*` alone. */
 function rankOf(pattern: string): [number, number] {
   if (pattern === WILDCARD) return [0, 0];
   const segments = pattern.split(/[./]/);

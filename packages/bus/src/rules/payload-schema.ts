@@ -8,39 +8,39 @@ const MAX_BYTES = 65_536;
 /** Levels of nesting. */
 const MAX_DEPTH = 32;
 /**
- * Subschemas when every reference is written out. The time in which ajv compiles grows with their square: for as many as
- * these it is a tenth of a second at worst, for ten times as many it would be ten seconds.
+ * Subschemas with all references expanded. The time that ajv takes to compile grows with their square: for this many at
+ * most a tenth of a second, for ten times as many about ten seconds.
  */
 const MAX_NODES = 500;
-/** Subschemas times values of a payload, as each may have to be checked against each: some 50 ms. */
+/** Subschemas times values of a payload, since each pair may have to be checked: about 50 ms. */
 const MAX_CHECKS = 5_000_000;
-/** Items that may be compared with each other. */
+/** The most items for `uniqueItems`, which compares them with each other. */
 const MAX_UNIQUE = 1_000;
 /** Longest pattern. */
 const MAX_PATTERN = 512;
-/** Instructions of all patterns of a schema: compiling them takes some 20 ms. */
+/** Instructions of all patterns of a schema: compiling them takes about 20 ms. */
 const MAX_PROGRAM = 4_000;
-/** Characters times instructions that the patterns go through in one payload: some 50 ms. */
+/** Characters times instructions that patterns may process in one payload: about 50 ms. */
 const MAX_PATTERN_STEPS = 4_000_000;
-/** How much of a wrong value is told. */
+/** How much of a wrong value an error shows. */
 const MAX_TOLD = 100;
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
-/** Where a payload is not as its schema says. */
+/** A violation of the schema. */
 export interface Mismatch {
-  /** JSON Pointer into the payload; empty for all of it. */
+  /** JSON Pointer into the payload; empty for the whole payload. */
   readonly path: string;
-  /** What the schema asks for there, as a phrase. */
+  /** What the schema expects there, as a phrase. */
   readonly expected: string;
 }
 
-/** Tells the first mismatch of a payload, or null, within a bounded time: what would take longer is a mismatch. */
+/** Returns a payload's first violation, or null, within a limited time: what would take longer is a violation. */
 export type PayloadCheck = (payload: unknown) => Mismatch | null;
 
 /**
  * Compiles a JSON Schema (2020-12) once. Throws VALIDATION_ERROR for one that is malformed, over 64 KiB, nested deeper
- * than 32, refers to another document or to itself, or could cost too much to check. Patterns are of RE2's syntax, whose
- * time is linear. `format` is an annotation, as the standard has it.
+ * than 32, refers to another document or to itself, or could cost too much to check. Patterns use RE2 syntax, which
+ * runs in linear time. `format` is only an annotation, as in the standard.
  */
 export function compileSchema(schema: object | boolean): PayloadCheck {
   const text = JSON.stringify(schema);
@@ -63,7 +63,7 @@ export function compileSchema(schema: object | boolean): PayloadCheck {
   };
 }
 
-/** Whether a payload holds at most so many values, those within others included. */
+/** Whether a payload contains at most this many values, including nested ones. */
 function hasAtMost(payload: unknown, most: number): boolean {
   let left = most;
   const count = (value: unknown): void => {
@@ -78,10 +78,10 @@ function hasAtMost(payload: unknown, most: number): boolean {
   return left >= 0;
 }
 
-/** Patterns would go through too much text. */
+/** Patterns would have to process too much text. */
 class TooLong extends Error {}
 
-/** The patterns of one schema, by RE2: a payload cannot make one take longer than linear time, nor all of them together. */
+/** The patterns of one schema, run by RE2 in linear time and with a limit for all of them together. */
 class Patterns {
   stepsLeft = 0;
   private program = 0;
@@ -97,7 +97,7 @@ class Patterns {
       if (this.stepsLeft < 0) throw new TooLong();
       return regExp.matcher(text).find();
     };
-    // Ajv shares what has the same text.
+    // Ajv shares patterns with the same text.
     return { test, toString: () => pattern };
   }
 }
@@ -115,17 +115,17 @@ function compiled(schema: object | boolean, patterns: Patterns): ValidateFunctio
   const ajv = new Ajv2020({
     strict: false,
     validateFormats: false,
-    // A payload has the fields that it was sent with, and no "constructor" by its prototype.
+    // Only a payload's own fields count, not a "constructor" from the prototype.
     ownProperties: true,
     logger: false,
-    // Nothing is fetched: a reference that is not inside the schema does not compile.
+    // Nothing is fetched: references outside the schema do not compile.
     code: { regExp: Object.assign(compile, { code: 'linearRegExp' }) },
   });
   try {
-    // Its own name means nothing here, and two rules may have the same.
+    // Its own `$id` has no meaning here, and two rules may use the same.
     const { $id: _name, ...nameless } = schema as { readonly $id?: unknown };
     const validate = ajv.compile(typeof schema === 'boolean' ? schema : nameless);
-    // What ajv generates is compiled when it first runs: not to be when the first payload comes.
+    // Ajv's generated code is compiled on its first run: do that now, not on the first payload.
     validate({});
     return validate;
   } catch (error) {
@@ -151,7 +151,7 @@ function mismatchOf({ instancePath, keyword, params, message }: ErrorObject): Mi
   }
 }
 
-/** What a schema may cost: how deep it is, and how many subschemas it has when each reference is written out. */
+/** The cost of a schema: its depth, and its number of subschemas with all references expanded. */
 class Cost {
   private readonly root: unknown;
   private readonly sizes: Map<unknown, number> = new Map();
@@ -161,7 +161,7 @@ class Cost {
     this.root = root;
   }
 
-  /** Subschemas in all, 1 at least. Throws when they are too many, too deep, or refer to what cannot be followed. */
+  /** The number of subschemas, at least 1. Throws if too many or too deep, or a reference cannot be resolved. */
   total(): number {
     const total = Math.max(1, this.sizeOf(this.root, 1));
     if (total <= MAX_NODES) return total;
@@ -193,7 +193,7 @@ class Cost {
     return size;
   }
 
-  /** What a local reference names: a JSON Pointer from the root. */
+  /** The target of a local reference: a JSON Pointer from the root. */
   private target(ref: string): unknown {
     if (!/^#(\/[^%]*)?$/.test(ref)) {
       throw invalid(`refers to "${ref.slice(0, MAX_TOLD)}"; only "#/…" inside the schema is followed`);

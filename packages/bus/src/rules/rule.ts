@@ -12,15 +12,15 @@ import { z } from 'zod';
 import { OBJECT } from '../schemas/fields.ts';
 import { faultOf, plainProblem } from '../schemas/problem.ts';
 
-/** Rules that one tenant may have. */
+/** Rules of one tenant. */
 export const MAX_RULES = 500;
-/** Faults that one refusal lists. */
+/** The most faults listed in one error. */
 const MAX_FAULTS = 20;
 const MAX_HISTORY = 100_000;
 const MAX_SECONDS = 31_536_000;
 const MAX_DEDUPE_SECONDS = 86_400;
 
-/** Says of a mistyped field what was probably meant. */
+/** Suggests the closest field name for an unknown one. */
 const STRICT = {
   error: (issue: { readonly code?: string; readonly keys?: unknown }): string | undefined => {
     if (issue.code !== 'unrecognized_keys') return undefined;
@@ -78,16 +78,16 @@ const SCHEMA = z
   )
   .meta({ description: "The JSON Schema of the channel's payloads." });
 
-/** A rule as it is written: where it holds, and what it settles there. */
+/** A rule as written: its match pattern and settings. */
 export type Rule = ChannelRule;
 
-/** What a rule settles; what is missing is left to less specific rules and the configuration. */
+/** The settings of a rule; missing ones come from less specific rules and the configuration. */
 export type RuleSettings = Omit<Rule, 'match'>;
 
-/** Whom to ask before the fact, and what holds when nobody answers. */
+/** The backend to call beforehand, and the result if it does not answer. */
 export type HookSettings = NonNullable<Rule['hook']>;
 
-/** Names of the fields that a rule settles. */
+/** The names of a rule's settings. */
 export type RuleField = keyof RuleSettings;
 
 const FIELDS = {
@@ -135,10 +135,10 @@ const FIELDS = {
   hook: HOOK.exactOptional(),
 } as const;
 
-/** What rules settle, without where. */
+/** A rule's settings without its match pattern. */
 export const RULE_SETTINGS: z.ZodType<RuleSettings> = z.strictObject(FIELDS, STRICT);
 
-/** One rule: where it holds, and what it settles there. */
+/** One rule: its match pattern and settings. */
 export const RULE: z.ZodType<Rule> = z
   .strictObject({ match: MATCH, ...FIELDS }, STRICT)
   .superRefine((rule, context) => {
@@ -155,7 +155,7 @@ export const RULES: z.ZodType<Rule[]> = z.array(RULE).max(MAX_RULES);
 
 export const RULE_FIELDS: readonly RuleField[] = Object.keys(FIELDS) as RuleField[];
 
-/** All names that may stand in a rule, for whoever mistyped one. */
+/** All field names of rules, for suggestions. */
 const KNOWN: readonly string[] = [
   'match',
   ...RULE_FIELDS,
@@ -165,8 +165,8 @@ const KNOWN: readonly string[] = [
 ];
 
 /**
- * Reads a list of rules. Throws VALIDATION_ERROR that tells the place of the first fault, like `rules.2.history.size`,
- * the nearest known field when one was mistyped, and 20 faults at most in `faults`.
+ * Parses a list of rules. Throws VALIDATION_ERROR with the path of the first fault, like `rules.2.history.size`, the
+ * closest known field for an unknown one, and at most 20 faults in `faults`.
  */
 export function parseRules(given: unknown): Rule[] {
   const checked = RULES.safeParse(given, { error: plainProblem });
@@ -179,17 +179,17 @@ export function parseRules(given: unknown): Rule[] {
   throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}`, { field: first?.field, faults });
 }
 
-/** What stands for a secret that is kept. */
+/** Placeholder for a stored secret. */
 const HIDDEN = '***';
 
-/** Rules as they may be shown. */
+/** Rules with their secrets hidden. */
 export function hideSecrets(rules: readonly Rule[]): Rule[] {
   return rules.map((rule) =>
     rule.hook?.secret === undefined ? rule : { ...rule, hook: { ...rule.hook, secret: HIDDEN } },
   );
 }
 
-/** The given rules with each hidden secret as it was: that of the rule with the same `match` and `hook.url`. */
+/** Restores hidden secrets, from the known rule with the same `match` and `hook.url`. */
 export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): unknown[] {
   return given.map((one) => {
     const { match, hook } = (one ?? {}) as Partial<Rule>;
@@ -199,7 +199,7 @@ export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): 
   });
 }
 
-/** Whether a rule is for mailboxes, which no other one takes in. */
+/** Whether a rule is for mailboxes; other rules never match them. */
 export function isMailMatch(match: string): boolean {
   return match.startsWith(`${MAIL_ROOM}:`);
 }

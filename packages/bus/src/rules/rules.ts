@@ -12,13 +12,13 @@ const KEY = 'rules';
 /** UTF-8 bytes of a tenant's rules as JSON. */
 const MAX_BYTES = 262_144;
 const PAGE = 1_000;
-/** As many envelopes as a setting may allow, and ten years: neither is reached before the bytes are. */
+/** Practically unlimited (10 million envelopes, ten years): the limit in bytes is reached first. */
 const NO_SIZE = 10_000_000;
 const NO_END_MS = 315_360_000_000;
-/** UTF-8 bytes, where nothing says how many. */
+/** The default limit in UTF-8 bytes. */
 const MAX_HISTORY_BYTES = 16_777_216;
 
-/** What holds where no rule says otherwise. */
+/** The settings where no rule says otherwise. */
 export interface RuleDefaults {
   readonly retention: Retention;
   readonly autoCreateChannels: boolean;
@@ -27,7 +27,7 @@ export interface RuleDefaults {
   readonly publishRequiresJoin: boolean;
 }
 
-/** All that rules settle for one channel, ready for the path of every publication. */
+/** The merged settings of one channel, prepared for the publish path. */
 export interface ChannelPolicy {
   readonly retention: Retention;
   readonly retainLast: boolean;
@@ -37,11 +37,11 @@ export interface ChannelPolicy {
   readonly presence: boolean | null;
   readonly echo: boolean | null;
   readonly ephemeral: boolean | null;
-  /** UTF-8 bytes of a payload; null: the connection's own limit. */
+  /** UTF-8 bytes of a payload; null: only the connection's limit. */
   readonly maxMessageBytes: number | null;
-  /** Events a second of one sender; null: no limit of its own. */
+  /** Events per second of one sender; null: no separate limit. */
   readonly ratePerSecond: number | null;
-  /** Milliseconds for which an id counts as sent; null: the engine's own. */
+  /** Deduplication window in milliseconds; null: the engine's default. */
   readonly dedupeMs: number | null;
   readonly schema: {
     readonly check: PayloadCheck;
@@ -54,10 +54,10 @@ export interface ChannelPolicy {
   readonly hook: ChannelHook | null;
 }
 
-/** Whom to ask before the fact. */
+/** A backend to call before an action. */
 export interface ChannelHook {
   readonly settings: HookSettings;
-  /** Whether the operator's own configuration names it: then its url may be any. */
+  /** Whether the operator's configuration sets it; its URL may then be any. */
   readonly isOperators: boolean;
   readonly onJoin: boolean;
   readonly onPublish: boolean;
@@ -67,17 +67,17 @@ interface TenantRules {
   readonly version: number;
   readonly rules: readonly Rule[];
   readonly compiled: readonly CompiledRule[];
-  /** Those whose hooks are asked about memberships. */
+  /** Rules with join hooks. */
   readonly joinHooks: readonly CompiledRule[];
-  /** Those for mailboxes. */
+  /** Rules for mailboxes. */
   readonly mail: readonly CompiledRule[];
-  /** One policy for all channels that the same rules match. */
+  /** One policy for all channels that match the same rules. */
   readonly policies: Map<string, ChannelPolicy>;
 }
 
 /**
- * The rules of channels: those of the configuration, and over them each tenant's own, which live in the key-value store
- * and hold on every node as soon as they are set.
+ * The channel rules: those of the configuration, and each tenant's own, which take precedence. A tenant's rules are
+ * stored in the key-value store and apply on every node as soon as they are set.
  */
 export class ChannelRules {
   private readonly store: KeyValueStore;
@@ -87,13 +87,13 @@ export class ChannelRules {
   private readonly allowed: HostTest;
   private fallback: TenantRules;
   private readonly tenants: Map<string, TenantRules> = new Map();
-  /** Told after the rules of a tenant have changed. */
+  /** Called after the rules of a tenant have changed. */
   readonly changed: Set<(tenant: string) => void> = new Set();
 
   /**
-   * Throws VALIDATION_ERROR for a rule of the configuration that cannot be read.
+   * Throws VALIDATION_ERROR for an invalid rule of the configuration.
    *
-   * @param allowed hosts that hooks of a tenant's own rules may address although they are special
+   * @param allowed special hosts that hooks in tenants' own rules may address
    */
   constructor(
     store: KeyValueStore,
@@ -111,8 +111,8 @@ export class ChannelRules {
   }
 
   /**
-   * The configuration has other rules, or other defaults: both hold at once for these tenants and all others. Throws
-   * VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   * Applies new configuration rules or defaults at once, for these tenants and all others. Throws VALIDATION_ERROR for
+   * invalid rules, and then changes nothing.
    */
   rebase(base: readonly unknown[], tenants: Iterable<string>): void {
     this.base = baseRules(base);
@@ -121,12 +121,12 @@ export class ChannelRules {
     for (const tenant of tenants) for (const listener of this.changed) listener(tenant);
   }
 
-  /** Follows what other nodes set; returns the way to stop. */
+  /** Follows changes by other nodes; returns a function that stops it. */
   start(): () => void {
     return this.store.watch(SPACE, (change) => this.follow(change));
   }
 
-  /** Reads what earlier runs and other nodes set; called again when the store was away and has come back. */
+  /** Loads the stored rules; called again after a storage outage. */
   async load(): Promise<void> {
     const tenants = await this.store.tenants(SPACE);
     for (let at = 0; at < tenants.length; at += PAGE) {
@@ -139,20 +139,20 @@ export class ChannelRules {
     }
   }
 
-  /** The rules of the configuration, as they were written. */
+  /** The rules of the configuration, as written. */
   get baseRules(): readonly Rule[] {
     return this.base.map(({ rule }) => rule);
   }
 
-  /** A tenant's own rules and their version, which is 0 before the first were set. */
+  /** A tenant's own rules and their version, which is 0 before they are first set. */
   own(tenant: string): { readonly version: number; readonly rules: readonly Rule[] } {
     const { version, rules } = this.of(tenant);
     return { version, rules };
   }
 
   /**
-   * Replaces a tenant's own rules, on every node; answers their version. Throws VALIDATION_ERROR for rules that cannot
-   * be read, and CONFLICT when they are not of the version `ifVersion` any more, if one is given.
+   * Replaces a tenant's own rules, on every node; returns their version. Throws VALIDATION_ERROR for invalid rules, and
+   * CONFLICT when `ifVersion` is given and is no longer the current version.
    */
   set(tenant: string, given: unknown, ifVersion?: number): Awaitable<number> {
     const rules = checked(given);
@@ -180,7 +180,7 @@ export class ChannelRules {
     );
   }
 
-  /** What holds for a channel, whether it exists or not. */
+  /** The policy of a channel, whether or not it exists. */
   policy(tenant: string, room: string, channel: string): ChannelPolicy {
     const known = this.of(tenant);
     if (known.compiled.length === 0) return this.share(known, '', () => this.policyOf(NOTHING));
@@ -189,20 +189,20 @@ export class ChannelRules {
     return this.share(known, key, () => this.policyOf(mergeRules(known.compiled, room, channel)));
   }
 
-  /** The same with the rules that it comes from. */
+  /** The merged settings of a channel, with the rules they come from. */
   merged(tenant: string, room: string, channel: string): Merged {
     return mergeRules(this.of(tenant).compiled, room, channel);
   }
 
-  /** What rules say of how much may wait in a mailbox, by its channel of the room of mailboxes. */
+  /** The history settings of a mailbox, by its channel in the mailbox room. */
   mailbox(tenant: string, channel: string): NonNullable<RuleSettings['history']> {
     const { mail } = this.of(tenant);
     return mail.length === 0 ? NO_BOUNDS : (mergeRules(mail, MAIL_ROOM, channel).settled.history ?? NO_BOUNDS);
   }
 
   /**
-   * Who is asked about a membership: of one channel its hook; of a room or a pattern those of all rules for channels
-   * that may be among them, each once.
+   * The hooks for joining a place: for a channel its own; for a room or a pattern those of all rules that may apply to
+   * its channels, without duplicates.
    */
   joinHooks(tenant: string, room: string, channel: string): readonly ChannelHook[] {
     const known = this.of(tenant);
@@ -240,7 +240,7 @@ export class ChannelRules {
   }
 
   private put(tenant: string, rules: TenantRules): void {
-    // A node's own set comes by once more as a change of the store; an older one may come late.
+    // A node's own change also arrives as a store notification; an older one may arrive late.
     if (this.of(tenant).version >= rules.version && this.tenants.has(tenant)) return;
     this.tenants.set(tenant, rules);
     for (const listener of this.changed) listener(tenant);
@@ -250,7 +250,7 @@ export class ChannelRules {
     try {
       this.put(tenant, this.make(version, checked(JSON.parse(value))));
     } catch (error) {
-      // A newer node may have set what this one does not know; what held before holds on.
+      // A newer node may have set rules that this one cannot read; the previous ones stay in force.
       this.onFault(
         new Error(`The rules of the tenant ${tenant} cannot be read; those before them hold on.`, { cause: error }),
       );
@@ -264,7 +264,7 @@ export class ChannelRules {
   private policyOf({ settled, origins }: Pick<Merged, 'settled' | 'origins'>): ChannelPolicy {
     const { retention, autoCreateChannels, channelIdleMs, publishRequiresJoin } = this.defaults;
     const { history = {}, schema } = settled;
-    // What a group has not read must not go by count or age; the bytes bound it all the same.
+    // Unread events of a group must not be removed by count or age; the limit in bytes still applies.
     const isUnbounded = settled.keep_for_groups === true;
     const bytes = history.bytes ?? retention.bytes ?? (isUnbounded ? MAX_HISTORY_BYTES : undefined);
     return {
@@ -299,7 +299,7 @@ export class ChannelRules {
 const NONE: readonly ChannelHook[] = [];
 const NO_BOUNDS: NonNullable<RuleSettings['history']> = {};
 const NOTHING: Pick<Merged, 'settled' | 'origins'> = { settled: {}, origins: {} };
-/** Made once for each rule, so that what is made ready of it is found again. */
+/** One object per rule, so that what is derived from it can be cached. */
 const HOOKS: WeakMap<HookSettings, ChannelHook> = new WeakMap();
 
 function hookOf(settings: HookSettings, from: CompiledRule | undefined): ChannelHook {
@@ -316,7 +316,7 @@ function hookOf(settings: HookSettings, from: CompiledRule | undefined): Channel
   return hook;
 }
 
-/** Whether a rule may be for a channel of this room or pattern; two patterns are taken to meet. */
+/** Whether a rule may match a channel of this room or pattern; two patterns are assumed to overlap. */
 function mayMeet({ rule: { match } }: CompiledRule, room: string, channel: string): boolean {
   const [ofRoom = '', ofChannel = ''] = match.split(':');
   const isRoom = room === WILDCARD || ofRoom === WILDCARD || compilePattern(ofRoom)(room);
@@ -324,14 +324,14 @@ function mayMeet({ rule: { match } }: CompiledRule, room: string, channel: strin
   return compilePattern(channel)(ofChannel);
 }
 
-/** Throws VALIDATION_ERROR for a hook of a tenant's own that would be posted to a special address. */
+/** Throws VALIDATION_ERROR for a tenant's hook that addresses a special host. */
 function requireDestinations(rules: readonly Rule[], allowed: HostTest): void {
   for (const [index, { hook }] of rules.entries()) {
     if (hook !== undefined) at(`rules.${index}.hook.url`, () => checkDestination(hook.url, allowed));
   }
 }
 
-/** Says of a fault where it stands. */
+/** Adds the field to an error. */
 function at(field: string, check: () => unknown): void {
   try {
     check();
@@ -343,7 +343,7 @@ function at(field: string, check: () => unknown): void {
 
 type SchemaRule = NonNullable<Rule['schema']>;
 
-/** A rule's schema is compiled once, however many channels it is for. */
+/** A rule's schema is compiled once, for all its channels. */
 const CHECKS: WeakMap<SchemaRule, PayloadCheck> = new WeakMap();
 
 function checkOf(rule: SchemaRule): PayloadCheck {
@@ -355,7 +355,7 @@ function checkOf(rule: SchemaRule): PayloadCheck {
   return check;
 }
 
-/** Reads rules with all that hangs on them, so that one that cannot hold is refused before it does. */
+/** Parses rules and validates their schemas, URLs and secrets before they take effect. */
 function checked(given: unknown): Rule[] {
   const rules = parseRules(given);
   for (const [index, { schema, hook }] of rules.entries()) {
@@ -368,7 +368,7 @@ function checked(given: unknown): Rule[] {
   return rules;
 }
 
-/** Throws VALIDATION_ERROR for rules of the configuration that cannot be read. */
+/** Throws VALIDATION_ERROR for invalid rules of the configuration. */
 export function checkRules(given: readonly unknown[]): void {
   checked(given);
 }

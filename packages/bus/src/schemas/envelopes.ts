@@ -5,9 +5,9 @@ import { NOTICES } from './notices.ts';
 import { EVENT_OPTIONS, PRIVATE_OPTIONS } from './options.ts';
 
 /**
- * The envelopes as schemas, for documents and other languages. The server checks frames by hand, which is several times
- * faster; a property test holds the two to the same answers. Commands and their answers are made of
- * {@link SENT_COMMAND} and {@link ANSWER}, one of each a command.
+ * The envelopes as schemas, for documents and other languages. The server validates frames by hand, which is several
+ * times faster; a property test checks that both agree. Commands and their answers are built from {@link SENT_COMMAND}
+ * and {@link ANSWER}, one of each per command.
  */
 const VERSION = z.literal('1.0');
 const NAME = z.string().min(1);
@@ -25,7 +25,7 @@ const CHANNEL = z
   .regex(CHANNEL_FIELD)
   .meta({ id: 'ChannelField', description: 'Channel name, or room:channel.' });
 
-/** What a sender may tell in `metadata` and what is checked of it. */
+/** The client's `metadata` fields that are validated. */
 const TRACING = {
   vector_clock: z.record(z.string(), COUNT).exactOptional(),
   causal_parent_id: EXACT_ID.exactOptional(),
@@ -57,14 +57,14 @@ const NONE = z.never().exactOptional();
 const EVENT_TYPE = { type: z.enum(['event', 'message']) };
 const TO_SOME = { ...SENT, options: PRIVATE_OPTIONS.exactOptional() };
 
-/** A `command` but for `command` and `args`, which each command has of its own. */
+/** A `command` without `command` and `args`, which each command defines. */
 export const SENT_COMMAND: z.ZodType = z
   .looseObject({ ...SENT, type: z.literal('command'), options: NONE })
   .meta({ id: 'CommandFields' });
 
 const PRIVATE = { ...TO_SOME, type: z.literal('private') };
 
-/** What a client sends, by type; commands apart. Unknown fields are dropped by the server, so that they are allowed. */
+/** What a client sends, by type, except commands. The server drops unknown fields, so they are allowed. */
 export const INBOUND: Readonly<Record<'event' | 'private' | 'telemetry', z.ZodType>> = {
   event: z
     .union([
@@ -194,7 +194,7 @@ const MAIL = z
   .strictObject({ ...DELIVERED, type: z.literal('private'), to: RECIPIENTS, room: z.literal(MAIL_ROOM), channel: NAME })
   .meta({ id: 'Mail', description: 'A message in a mailbox; from "arqonbus" and with a stage: a receipt.' });
 
-/** An envelope as history keeps it. */
+/** A stored envelope. */
 export const STORED: z.ZodType<Envelope> = z
   .discriminatedUnion('type', [EVENT, TELEMETRY, MAIL])
   .meta({ id: 'Envelope', description: 'An envelope as stored in the history.' });
@@ -234,7 +234,7 @@ const FAILURE = {
     .meta({ id: 'ErrorDetails', description: 'Details for programs.' }),
 };
 
-/** A successful `command_response` but for `command` and `payload`, which each command has of its own. */
+/** A successful `command_response` without `command` and `payload`, which each command defines. */
 export const ANSWER: z.ZodType = z.strictObject({
   ...RECEIVED,
   type: z.literal('command_response'),
@@ -265,7 +265,7 @@ const RECEIPT = z
   })
   .meta({ id: 'Receipt', description: 'The outcome of a message whose sender requested a receipt.' });
 
-/** What a client receives, by type; successful answers to commands apart. */
+/** What a client receives, by type, except successful command responses. */
 export const OUTBOUND: Readonly<
   Record<'event' | 'telemetry' | 'private' | 'ack' | 'welcome' | 'system' | 'refused_command' | 'error', z.ZodType>
 > = {

@@ -17,9 +17,9 @@ import { z } from 'zod';
 const ROOM = ROOM_NAME.source.slice(1, -1);
 const CHANNEL = CHANNEL_NAME.source.slice(1, -1);
 
-/** What `room` may hold: a name, `room:channel`, or wildcards. */
+/** The syntax of `room`: a name, `room:channel`, or wildcards. */
 export const ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}))?|\\*(:\\*)?)$`);
-/** What `channel` may hold. */
+/** The syntax of `channel`. */
 export const CHANNEL_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL})|\\*:\\*)$`);
 
 // Some validators support neither lookaheads nor lookbehinds, and at most 1,000 repetitions.
@@ -29,10 +29,10 @@ const SPELLED = '~[A-Za-z0-9_-]+';
 const MAIL = `@(:(${CHANNEL}|${SPELLED}))?`;
 const OWN_MAIL = `(@:)?${SPELLED}|@:${CHANNEL}`;
 
-/** What `room` and `channel` may hold for reading: a mailbox too. */
+/** The syntax of `room` and `channel` for reading: mailboxes too. */
 export const READ_ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}))?|${MAIL}|\\*(:\\*)?)$`);
 export const READ_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL})|${OWN_MAIL}|\\*:\\*)$`);
-/** What they may hold where one may be a member: a pattern of channels too. */
+/** Their syntax for memberships: channel patterns too. */
 export const MEMBERSHIP_ROOM_FIELD: RegExp = new RegExp(
   `^(${ROOM}(:(\\*|${CHANNEL}|${PATTERN}))?|${MAIL}|\\*(:\\*)?)$`,
 );
@@ -42,17 +42,17 @@ export const LONG_PATTERN: JsonObject = { type: 'string', pattern: '(^|:)[^:~][^
 
 /** The id of an envelope. */
 export const ID: z.ZodString = z.string().regex(ID_PATTERN);
-/** A time as anybody may write it. */
+/** A timestamp in any accepted form. */
 export const TIMESTAMP: z.ZodString = z.string().regex(TIMESTAMP_PATTERN);
-/** A time as the server writes it: UTC with milliseconds. */
+/** A timestamp as the server writes it: UTC with milliseconds. */
 export const STAMP: z.ZodString = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-/** The same of something that another node knows: empty where only that one could tell. */
+/** The same for data of another node: empty when only that node knows it. */
 export const STAMP_IF_KNOWN: z.ZodString = z.string().regex(/^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)?$/);
-/** How many there are of something. */
+/** A number of things. */
 export const COUNT: z.ZodInt = z.int().min(0);
-/** A place in a stream's order; 0 stands before the first event. */
+/** A position in a stream; 0 is before the first event. */
 export const SEQUENCE: z.ZodInt = z.int().min(0);
-/** Any JSON object, taken as it is: how many keys it has makes no difference to the check. */
+/** Any JSON object, not validated further: the cost of the check does not depend on its number of keys. */
 export const OBJECT: z.ZodType<JsonObject> = z
   .unknown()
   .refine(isObject, { error: ({ input }) => (input === undefined ? 'is missing' : 'must be an object') })
@@ -60,7 +60,7 @@ export const OBJECT: z.ZodType<JsonObject> = z
 
 export const CLIENT_TYPE: z.ZodType<ClientType> = z.enum(CLIENT_TYPES).meta({ id: 'ClientType' });
 export const ROLE: z.ZodType<Role> = z.enum(ROLES).meta({ id: 'Role' });
-/** Who somebody is to others. */
+/** A sender as others see it. */
 export const SENDER: z.ZodType<SenderRecord> = z
   .strictObject({
     subject: z.string().describe('From the token, or the identity of the API key or program.').exactOptional(),
@@ -71,8 +71,8 @@ export const SENDER: z.ZodType<SenderRecord> = z
   .meta({ id: 'SenderRecord', description: 'The sender, as the server knows it.' });
 
 /**
- * A place in one incarnation of a stream. While the storage is away nothing is known of the streams: then the epoch is
- * empty, and whoever comes back with it has recovered nothing.
+ * A position in one epoch of a stream. During a storage outage streams are unknown: the epoch is then empty, and a
+ * resume from such a position recovers nothing.
  */
 export const POSITION: z.ZodType<Position> = z
   .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH_LENGTH) })

@@ -2,20 +2,20 @@ import type { JsonObject } from '@arqonbus/protocol';
 import { type ZodType, z } from 'zod';
 
 /**
- * JSON Schemas (2020-12) that refer to each other: what a schema is made of and has an id becomes a definition under
- * that id, once, and a reference wherever it is used.
+ * JSON Schemas (2020-12) with shared definitions: each nested schema with an id is defined once under that id, and
+ * referenced wherever it is used.
  */
 export class SchemaDefinitions {
   /** By name. */
   readonly all: Record<string, JsonObject> = {};
   private readonly prefix: string;
 
-  /** @param prefix where the definitions will stand in the document, like `#/$defs/` or `#/components/schemas/` */
+  /** @param prefix the path of the definitions in the document, like `#/$defs/` or `#/components/schemas/` */
   constructor(prefix: string) {
     this.prefix = prefix;
   }
 
-  /** What a sender must meet for `schema` to accept it; for a schema with an id, a reference to its definition. */
+  /** The input schema of `schema`; for a schema with an id, a reference to its definition. */
   add(schema: ZodType): JsonObject {
     const {
       $schema: _dialect,
@@ -30,7 +30,7 @@ export class SchemaDefinitions {
     return this.relocate(rest) as JsonObject;
   }
 
-  /** Gives a schema a name; answers a reference to it. Throws when the name means something else already. */
+  /** Names a schema; returns a reference to it. Throws when the name is already used for another schema. */
   define(name: string, definition: JsonObject): JsonObject {
     const known = this.all[name];
     if (known !== undefined && JSON.stringify(known) !== JSON.stringify(definition)) {
@@ -47,7 +47,7 @@ export class SchemaDefinitions {
   private relocate(schema: unknown): unknown {
     if (Array.isArray(schema)) return schema.map((item) => this.relocate(item));
     if (typeof schema !== 'object' || schema === null) return schema;
-    // That names are strings goes without saying.
+    // Omit the trivial statement that property names are strings.
     const said = Object.entries(schema).filter(
       ([key, value]) => key !== 'propertyNames' || Object.keys(value).length > 1,
     );
@@ -59,7 +59,7 @@ export class SchemaDefinitions {
   }
 }
 
-/** JSON Schema has a word of its own for what is given and never shown. */
+/** Converts the `secret` mark to JSON Schema's `writeOnly`. */
 export function tellSecret({ jsonSchema }: { jsonSchema: object }): void {
   const schema = jsonSchema as JsonObject;
   if (schema.secret !== true) return;

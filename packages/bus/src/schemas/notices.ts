@@ -46,8 +46,8 @@ const PRESENCE = z
   });
 
 /**
- * The payload of every `system` envelope, by its `event`. Whatever the server tells its clients unasked is declared
- * here; the types of both ends and the documents are made from it.
+ * The payload of every `system` envelope, by its `event`. Every notice from the server is declared here; the types of
+ * both ends and the documents are derived from it.
  */
 export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
   welcome: WELCOME,

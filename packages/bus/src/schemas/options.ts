@@ -2,7 +2,7 @@ import { MAX_EPOCH_LENGTH, MAX_OPTION_SECONDS, MAX_REQUEST_MS, ROOM_NAME } from 
 import { z } from 'zod';
 import { ID, SEQUENCE, TIMESTAMP } from './fields.ts';
 
-/** `options` as schemas, for documents and other languages; `checkOptions` of the protocol judges what is sent. */
+/** `options` as schemas, for documents and other languages; the protocol's `checkOptions` validates actual messages. */
 const GROUP = z.string().regex(ROOM_NAME);
 const SECONDS = z.number().max(MAX_OPTION_SECONDS);
 const TIMEOUT = { timeout_ms: z.int().min(1).max(MAX_REQUEST_MS).describe('How long to wait for an answer.') };

@@ -1,6 +1,6 @@
 import type { $ZodErrorMap, $ZodIssue, $ZodRawIssue } from 'zod/v4/core';
 
-/** What a value should have been, by zod's names of types. */
+/** Phrases for zod's type names. */
 const KINDS: Readonly<Record<string, string>> = {
   string: 'a string',
   number: 'a number',
@@ -15,16 +15,16 @@ const KINDS: Readonly<Record<string, string>> = {
 const UNITS: Readonly<Record<string, string>> = { string: 'character', array: 'item' };
 
 /**
- * Says what is wrong with a value in words that follow its name ("limit": must be at most 500), for the `error` option
- * of zod's `parse` and `safeParse`. A message that a schema gives itself comes before these.
+ * Describes a problem in words that follow the value's name ("limit": must be at most 500), for the `error` option of
+ * zod's `parse` and `safeParse`. A schema's own message takes precedence.
  */
 export const plainProblem: $ZodErrorMap = (issue) => problemOf(issue);
 
-/** Problems of a value as such, and not of what is in it. */
+/** Problems with the value itself, not with its content. */
 const OF_KIND: ReadonlySet<string> = new Set(['invalid_type', 'invalid_value', 'invalid_union']);
 
 function problemOf(issue: $ZodRawIssue): string | undefined {
-  // Serializers of several languages write fields that are not set.
+  // Serializers of several languages write unset fields as null.
   if (issue.input === null && OF_KIND.has(issue.code)) return 'is null: give it a value, or leave it out';
   switch (issue.code) {
     case 'invalid_type':
@@ -62,7 +62,7 @@ function bound(rule: string, limit: number | bigint, origin: string): string {
 
 const MUST_BE = 'must be ';
 
-/** What a value should have been that has none of several forms. */
+/** The expected forms of a value that matches none of them. */
 function formsOf(forms: readonly (readonly $ZodIssue[])[]): string {
   const rules = forms.map(([issue]) => issue?.message ?? '');
   if (rules.length === 0 || !rules.every((rule) => rule.startsWith(MUST_BE))) {
@@ -71,13 +71,13 @@ function formsOf(forms: readonly (readonly $ZodIssue[])[]): string {
   return MUST_BE + [...new Set(rules.map((rule) => rule.slice(MUST_BE.length)))].join(' or ');
 }
 
-/** What is wrong, and where. */
+/** A problem and its path. */
 export interface Fault {
   readonly path: readonly PropertyKey[];
   readonly problem: string;
 }
 
-/** The fault of an issue: of an unknown key its own place, of what has several forms what the closest one lacks. */
+/** The fault of an issue: an unknown key gets its own path, a union the fault of its closest form. */
 export function faultOf(issue: $ZodIssue): Fault {
   const { path, message: problem } = issue;
   if (issue.code === 'unrecognized_keys') return { path: [...path, issue.keys[0] ?? ''], problem };
@@ -87,7 +87,7 @@ export function faultOf(issue: $ZodIssue): Fault {
   return { path: [...path, ...inner.path], problem: inner.problem };
 }
 
-/** The first issue of the form that the value comes closest to; undefined when it is of another kind altogether. */
+/** The first issue of the form that the value matches most closely; undefined when none has its type. */
 function closestForm(forms: readonly (readonly $ZodIssue[])[]): $ZodIssue | undefined {
   let closest: readonly $ZodIssue[] = [];
   for (const issues of forms) {

@@ -1,17 +1,17 @@
 import { networkOf } from '../network.ts';
 
-/** Why a connection is not taken: the server is full, or this address or subject has had its share. */
+/** Why a connection is refused: the server is full, or this address or subject has reached its limit. */
 export type ConnectionRefusal = 'total' | 'address' | 'subject';
 
 export interface ConnectionLimits {
   readonly maxConnections: number;
-  /** 0: no limit of its own. */
+  /** 0: no separate limit. */
   readonly maxConnectionsPerAddress: number;
-  /** 0: no limit of its own. */
+  /** 0: no separate limit. */
   readonly maxConnectionsPerSubject: number;
 }
 
-/** Counts connections, in all and of each address and subject, against their limits. */
+/** Counts connections, in total and per address and subject, against their limits. */
 export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #byAddress = new Map<string, number>();
@@ -28,12 +28,12 @@ export class Connections {
     return this.#total;
   }
 
-  /** Addresses with open connections; counted only where they are limited. */
+  /** Addresses with open connections; only counted when limited. */
   get addresses(): number {
     return this.#byAddress.size;
   }
 
-  /** Why a connection of `address` would not be counted; null when it would. */
+  /** Why a connection of `address` would be refused; null when it would be accepted. */
   full(address: string): 'total' | 'address' | null {
     const { maxConnectionsPerAddress } = this.#limits;
     if (this.#total >= this.maxConnections) return 'total';
@@ -41,7 +41,7 @@ export class Connections {
     return maxConnectionsPerAddress > 0 && count >= maxConnectionsPerAddress ? 'address' : null;
   }
 
-  /** Counts a connection of `address`, or says why not and counts nothing. Pair a null with one {@link remove}. */
+  /** Counts a connection of `address`, or returns why not and counts nothing. Pair a null with one {@link remove}. */
   add(address: string): 'total' | 'address' | null {
     const full = this.full(address);
     if (full !== null) return full;
@@ -55,7 +55,7 @@ export class Connections {
     countDown(this.#byAddress, networkOf(address));
   }
 
-  /** Counts a connection of a subject; false when it has as many as it may. Pair a true with one {@link removeSubject}. */
+  /** Counts a connection of a subject; false at its limit. Pair a true with one {@link removeSubject}. */
   addSubject(subject: string): boolean {
     return countUp(this.#bySubject, subject, this.#limits.maxConnectionsPerSubject);
   }

@@ -3,7 +3,7 @@ import type { Awaitable } from '../engine/engine.ts';
 import type { Principal, Verification } from '../principal.ts';
 import { checkOrigin } from './origin.ts';
 
-/** Why a request does not get in. `internal` is for the log alone. */
+/** Why a request is refused. `internal` is only logged. */
 export interface Refused {
   readonly ok: false;
   readonly status: 400 | 401 | 403 | 503;
@@ -17,17 +17,17 @@ export interface Admitted {
 }
 
 export interface GateOptions {
-  /** Says who a request is; null: authentication is off and everyone is `anonymous`. */
+  /** Authenticates a request; null: authentication is off and every client is `anonymous`. */
   readonly authenticate: ((request: IncomingMessage) => Promise<Verification>) | null;
   readonly anonymous: Principal;
   readonly listeningOnLoopback: boolean;
   readonly allowedOrigins: readonly string[];
   readonly allowedHosts: readonly string[];
-  /** Told of every refusal, with the peer's address; never of a token. */
+  /** Called for every refusal, with the peer's address; never with a token. */
   readonly onRefused: (refused: Refused, address: string) => void;
 }
 
-/** Decides once, before a socket opens, whether a request may come in and who it is (PROTOCOL section 1). */
+/** Decides once, before a socket opens, whether to admit a request, and authenticates it (PROTOCOL section 1). */
 export class Gate {
   private readonly options: GateOptions;
 
@@ -35,12 +35,12 @@ export class Gate {
     this.options = options;
   }
 
-  /** Whether the origin and host rule lets a request go on; tells nobody. */
+  /** Whether a request passes the origin and host check; reports nothing. */
   allowsOrigin(request: IncomingMessage): boolean {
     return this.foreign(request) === null;
   }
 
-  /** The origin and host rule; null when the request may go on. */
+  /** The origin and host check; null when the request passes. */
   checkOrigin(request: IncomingMessage): Refused | null {
     const reason = this.foreign(request);
     return reason === null ? null : this.refuse(request, 403, reason, 'origin or host not allowed');
@@ -67,7 +67,7 @@ export class Gate {
     return { ok: true, principal: verified.principal };
   }
 
-  /** Tells of a refusal that was decided behind the gate. */
+  /** Reports a refusal that was decided after the gate. */
   report(request: IncomingMessage, refusal: Omit<Refused, 'ok'>): void {
     this.options.onRefused({ ok: false, ...refusal }, request.socket.remoteAddress ?? '');
   }

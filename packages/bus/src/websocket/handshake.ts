@@ -14,30 +14,30 @@ import { DRAINING_S, isWebSocket, RETRY_AFTER_S, refuseMalformed, refuseUpgrade 
 export interface HandshakeOptions {
   readonly gate: Gate;
   readonly maxConnections: number;
-  /** 0: no limit of its own. */
+  /** 0: no separate limit. */
   readonly maxConnectionsPerAddress: number;
-  /** 0: no limit of its own. */
+  /** 0: no separate limit. */
   readonly maxConnectionsPerSubject: number;
   readonly maxMessageBytes: number;
   readonly compression: boolean;
-  /** Why no new connection is taken just now; null when one is. */
+  /** Why new connections are refused now; null when they are accepted. */
   readonly closedFor: () => 'draining' | 'memory' | null;
-  /** Something failed that no client can be told of. */
+  /** Called with faults that cannot be reported to a client. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** What a handshake leads to: `A` is who arrives, as far as its request tells. */
+/** The handler of accepted handshakes: `A` is the client as described by its request. */
 export interface Behind<A extends { readonly principal: Principal }> {
   /**
-   * Reads a request; throws or rejects with a BusError to refuse it: answered 400, 401 and 403 for who may not come in,
-   * 503 for whom nobody answers about.
+   * Reads a request; throws or rejects with a BusError to refuse it: 400, 401 and 403 for clients that are not
+   * admitted, 503 when the backend that decides does not answer.
    */
   read(request: IncomingMessage, principal: Principal): Awaitable<A>;
-  /** Takes over a socket that has just opened. */
+  /** Takes over a newly opened socket. */
   open(ws: WebSocket, socket: Duplex, arrival: A): void;
 }
 
-/** The listeners of all buses that answer upgrades which nobody takes: a server may have several buses. */
+/** The listeners of all buses for unclaimed upgrades: a server may have several buses. */
 const unclaimedListeners: WeakSet<object> = new WeakSet();
 
 const STATUS: Readonly<Partial<Record<ErrorCode, 401 | 403>>> = {
@@ -45,9 +45,9 @@ const STATUS: Readonly<Partial<Record<ErrorCode, 401 | 403>>> = {
   AUTHORIZATION_ERROR: 403,
 };
 
-/** Handshakes that are looked at in one turn of the event loop; the others wait for the next ones. */
+/** Handshakes started in one turn of the event loop; others wait for later turns. */
 const HANDSHAKES_A_TURN = 16;
-/** Messages smaller than this are not worth compressing, in bytes. */
+/** Smaller messages are not compressed, in bytes. */
 const COMPRESSION_THRESHOLD = 1_024;
 
 const SENTENCES: Readonly<Record<ConnectionRefusal | 'draining' | 'memory', string>> = {
@@ -58,17 +58,17 @@ const SENTENCES: Readonly<Record<ConnectionRefusal | 'draining' | 'memory', stri
   subject: 'this subject has as many connections as it may',
 };
 
-/** Why a connection of another transport is not taken. */
+/** Why a connection of another transport is refused. */
 export interface HeldRefusal {
   readonly status: 429 | 503;
   readonly details: string;
-  /** After how many seconds it may be tried again. */
+  /** Seconds after which it may be retried. */
   readonly retryAfter: number;
 }
 
 /**
- * From an HTTP upgrade request to an open WebSocket: gate, who it is, limits, handshake (PROTOCOL section 1). A request
- * counts as a connection from the moment that it comes until its socket is gone, refused ones included.
+ * From an HTTP upgrade request to an open WebSocket: gate, authentication, limits, handshake (PROTOCOL section 1). A
+ * request counts as a connection from its arrival until its socket closes, including refused ones.
  */
 export class UpgradeHandler<A extends { readonly principal: Principal }> {
   private readonly options: HandshakeOptions;
@@ -77,7 +77,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
   private readonly wss: WebSocketServer;
   private readonly sockets: Set<Duplex> = new Set();
   private waiting: (() => void)[] = [];
-  /** Handshakes that wait for their turn, oldest first, and how many had theirs in this one. */
+  /** Handshakes waiting for their turn, oldest first, and the number started in this turn. */
   private queue: (() => void)[] = [];
   private begun = 0;
 
@@ -88,7 +88,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     this.wss = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      // answerPings does that.
+      // Done by answerPings.
       autoPong: false,
       maxPayload: options.maxMessageBytes,
       perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
@@ -99,41 +99,41 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     );
   }
 
-  /** Sockets that are open, under way or still being refused. */
+  /** Sockets that are open, in a handshake or being refused. */
   get connections(): number {
     return this.counter.total;
   }
 
-  /** Counts up to `maxConnections` from now on. */
+  /** Changes the connection limit. */
   adjust(maxConnections: number): void {
     this.counter.maxConnections = maxConnections;
   }
 
-  /** Resolves when all sockets that it counts are gone. */
+  /** Resolves when all its sockets have closed. */
   async empty(): Promise<void> {
     while (this.counter.total > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 
-  /** Cuts all sockets that it counts. */
+  /** Destroys all its sockets. */
   destroy(): void {
     for (const socket of this.sockets) socket.destroy();
   }
 
-  /** Handshakes refused since the start, by their HTTP status. */
+  /** Handshakes refused since the start, by HTTP status. */
   readonly refusals: Map<number, number> = new Map();
 
   /**
-   * Takes the upgrades to WebSocket for `path` of a server, and no others: whoever else listens for upgrades, before or
-   * after, sees all the rest and none of these. Without a path it takes them all. Upgrades to something else that nobody
-   * listens for are served as requests without one. Returns the way to leave again.
-   * Throws when `path` is none: it begins with "/" and has no query.
+   * Handles a server's WebSocket upgrades for `path`, and no others: other upgrade listeners, added before or after,
+   * see all the rest and none of these. Without a path it handles all. Other kinds of upgrades without a listener are
+   * served as plain requests. Returns a function that detaches.
+   * Throws when `path` is invalid: it starts with "/" and has no query.
    */
   attach(server: Server, path?: string): () => void {
     const own = path === undefined ? undefined : checkPath(path);
-    // Node hands an upgrade to nobody unless somebody listens for upgrades.
+    // Node only emits upgrades when there is an upgrade listener.
     const unclaimed = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
       const listeners = server.listeners('upgrade');
-      // One answer, of the bus that was attached first, and only if all who listen are buses.
+      // Answer once, from the bus attached first, and only if all listeners are buses.
       if (listeners[0] !== unclaimed || !listeners.every((listener) => unclaimedListeners.has(listener))) return;
       if (isWebSocket(request)) refuseUpgrade(socket, 404, `nothing listens here; the bus is at ${own}`);
       else if (server.listenerCount('request') > 0) serveWithoutUpgrade(server, request, socket, head);
@@ -157,7 +157,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     return () => {
       hasLeft = true;
       server.off('upgrade', unclaimed);
-      // Whoever wrapped it after this one keeps its wrap; it then only passes through here.
+      // Wrappers added after this one stay; their calls then just pass through here.
       if (server.emit !== intercept) return;
       if (hadOwnEmit) server.emit = emit;
       else Reflect.deleteProperty(server, 'emit');
@@ -180,9 +180,9 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     });
   }
 
-  /** Counts a connection of another transport until its socket is gone; or says why not, and counts nothing. */
+  /** Counts a connection of another transport until its socket closes, or returns why not and counts nothing. */
   hold(socket: Duplex, address: string, principal: Principal): HeldRefusal | null {
-    // Its subject first, since that is taken back by no socket yet.
+    // The subject is counted first, since `count` cannot be undone.
     const full = this.options.closedFor() ?? this.counter.full(address);
     if (full !== null) return refusal(full);
     return this.countSubject(socket, principal) ?? this.count(socket, address);
@@ -209,7 +209,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     return null;
   }
 
-  /** A thousand handshakes that come at once must not keep the clients that are there waiting for all of them. */
+  /** Limits handshakes per turn, so that a burst of them does not delay connected clients. */
   private inTurn(begin: () => void): void {
     if (this.begun === 0) setImmediate(this.nextTurn);
     this.begun += 1;
@@ -228,10 +228,10 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
   };
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    // The peer may have given up while it waited for its turn.
+    // The peer may have disconnected while waiting for its turn.
     if (socket.destroyed) return;
     const admission = await this.options.gate.admit(request);
-    // The peer may have given up while its credentials were looked at.
+    // The peer may have disconnected during authentication.
     if (socket.destroyed) return;
     if (!admission.ok) {
       this.refuse(socket, admission.status, admission.details);
@@ -253,7 +253,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     }
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       socket.off('error', destroy);
-      // ws closes the connection itself, with the fitting code, after every protocol error.
+      // ws closes the connection itself, with the right code, after every protocol error.
       ws.on('error', ignore);
       answerPings(ws);
       this.behind.open(ws, socket, arrival);
@@ -293,7 +293,7 @@ function withoutLastSlash(path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }
 
-/** Our subprotocol when it is offered; else a lone `bearer.T`, which a browser needs to see echoed. */
+/** Our subprotocol if offered; else a lone `bearer.T`, which browsers need echoed. */
 function selectProtocol(offered: Set<string>): string | false {
   if (offered.has(SUBPROTOCOL)) return SUBPROTOCOL;
   for (const entry of offered) if (entry.startsWith('bearer.')) return entry;

@@ -1,40 +1,40 @@
-/** What the heartbeat looks after. */
+/** A peer monitored by the heartbeat. */
 export interface Beating {
-  /** Time of the last sign of life, as {@link Heartbeat.time} tells it. */
+  /** Time of the last sign of life, by {@link Heartbeat.time}. */
   lastSeen: number;
   ping(): void;
   /**
-   * Whether silence is no fault of the peer's: its socket is not read for now, and it takes what it is sent. Then its
-   * time starts anew.
+   * Whether silence is not the peer's fault: reading its socket is paused, and it accepts what it is sent. Its time
+   * then restarts.
    */
   isExcused(): boolean;
   /** No sign of life for ping interval + grace. */
   missed(): void;
 }
 
-/** Parts of the ping interval: every connection is pinged in one of them, and the clock is looked at in each. */
+/** Slots per ping interval: each connection is pinged in one of them, and the clock is checked in each. */
 const SLOTS = 20;
-/** How long after a ping a sign of life has to come, in milliseconds. */
+/** Maximum time from a ping to a sign of life, in milliseconds. */
 const GRACE_MS = 10_000;
 
 /**
- * One timer for all connections. Each is pinged once an interval, and looked at once more when its silence would be
- * too long; no moment has to touch them all.
+ * One timer for all connections. Each is pinged once per interval, and checked when its silence may have become too
+ * long; no single tick handles all of them.
  *
- * Time is counted while this process runs: a pause (a snapshot of the machine, a long computation) and a step of the
- * wall clock make nobody late, since what peers said meanwhile still waits to be read.
+ * Only time while this process runs is counted: after a pause (a VM snapshot, a long computation) or a wall clock step
+ * no peer counts as late, since its data may still be waiting to be read.
  */
 export class Heartbeat {
   private readonly pinged: Set<Beating>[] = Array.from({ length: SLOTS }, () => new Set<Beating>());
   private readonly judged: Set<Beating>[];
   private readonly slotOf: Map<Beating, { ping: number; judge: number }> = new Map();
   private readonly tickMs: number;
-  /** Silence after which a peer is gone. */
+  /** Silence after which a peer counts as gone. */
   private readonly limitMs: number;
   private readonly clock: () => number;
   private readonly timer: NodeJS.Timeout;
   private lastBeat: number;
-  /** Milliseconds that the process did not run. */
+  /** Milliseconds that the process was paused. */
   private slept = 0;
   private tick = 0;
   private next = 0;
@@ -48,7 +48,7 @@ export class Heartbeat {
     this.timer = setInterval(() => this.beat(), this.tickMs).unref();
   }
 
-  /** Milliseconds that this process has been running, of a clock that never steps. */
+  /** Milliseconds that this process has been running, on a monotonic clock. */
   get time(): number {
     return this.clock() - this.slept;
   }
@@ -84,7 +84,7 @@ export class Heartbeat {
     if (due.size === 0) return;
     const peers = [...due];
     due.clear();
-    // What they said while this waited for its turn is read before they are judged.
+    // Read data that arrived while this tick was delayed before judging.
     setImmediate(() => this.judge(peers));
   }
 
@@ -94,7 +94,7 @@ export class Heartbeat {
       const slot = this.slotOf.get(peer);
       if (slot === undefined) continue;
       const silence = time - peer.lastSeen;
-      // Within half a tick of the limit it is over: looking again later would only make it known later.
+      // Within half a tick of the limit counts as over, since the next check would be late.
       const left = this.limitMs - silence - this.tickMs / 2;
       if (left > 0) this.judgeIn(peer, slot, left);
       else if (peer.isExcused()) {

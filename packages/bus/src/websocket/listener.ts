@@ -9,13 +9,13 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { answerUnreadable, NO_WEBSOCKET, refusalBody, refusalHeaders, refuseUpgrade } from './refusal.ts';
 
-/** For all listeners: half-open handshakes go away by themselves. */
+/** Limits of all listeners, so that half-open handshakes time out. */
 export const HANDSHAKE_LIMITS = {
-  /** Time for a peer to send its whole request head, and for TLS before that, in milliseconds. */
+  /** Time for a peer to send its request head, and for the TLS handshake before it, in milliseconds. */
   headersTimeout: 5_000,
   handshakeTimeout: 5_000,
   connectionsCheckingInterval: 500,
-  // What has no Host is answered as everything else is, and not by Node with an empty body.
+  // Requests without Host get a normal refusal, instead of Node's empty one.
   requireHostHeader: false,
 } as const;
 
@@ -24,12 +24,12 @@ export interface Tls {
   readonly key: string;
 }
 
-/** Time for a peer to send the body of a request that something else than an upgrade answers, in milliseconds. */
+/** Time for a peer to send the body of a request other than an upgrade, in milliseconds. */
 const BODY_TIMEOUT_MS = 30_000;
 
 /**
- * A server for WebSocket upgrades; anything else is told so (426), but for the requests that `elsewhere` names a
- * listener for.
+ * A server for WebSocket upgrades; other requests are refused with 426, except those for which `elsewhere` returns a
+ * listener.
  */
 export function createUpgradeServer(
   tls: Tls | null,
@@ -42,13 +42,13 @@ export function createUpgradeServer(
     response.writeHead(426, { ...refusalHeaders(426), Connection: 'close', 'Content-Length': Buffer.byteLength(body) });
     response.end(body);
   };
-  // Without their own listeners Node answers an `Expect` with words of its own, and CONNECT not at all.
+  // Without these listeners Node answers `Expect` with its own text, and CONNECT not at all.
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     (elsewhere(request) ?? refuse)(request, response as ServerResponse & { req: IncomingMessage });
   };
   server.on('request', answer).on('checkExpectation', refuse);
   server.on('checkContinue', (request, response) => {
-    // Only who takes the body has it sent.
+    // Request the body only if a listener reads it.
     if (elsewhere(request) !== undefined) response.writeContinue();
     answer(request, response);
   });
@@ -64,10 +64,10 @@ export interface Listening {
   readonly port: number;
 }
 
-/** Somebody else listens at the port; the sentence says what to do. */
+/** The port is in use; the message says what to do. */
 export class PortTakenError extends Error {}
 
-/** Starts to listen; rejects with one sentence that names the address and what to do. */
+/** Starts listening; rejects with a message that names the address and what to do. */
 export function listen(server: Server, host: string, port: number): Promise<Listening> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
@@ -82,7 +82,7 @@ export function listen(server: Server, host: string, port: number): Promise<List
   });
 }
 
-/** Stops to listen and cuts what is still open. */
+/** Stops listening and closes all connections. */
 export function stop(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());

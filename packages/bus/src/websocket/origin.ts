@@ -1,24 +1,24 @@
 import { isIPv4 } from 'node:net';
 import { compileGlob } from '@arqonbus/protocol';
 
-/** One request's origin and host, and the rule they must keep (PROTOCOL section 1). */
+/** A request's origin and host, and the rule to check (PROTOCOL section 1). */
 export interface OriginCheck {
-  /** As sent. Pass `request.headersDistinct.origin`: a header sent twice is refused, not silently reduced to one. */
+  /** As sent. Pass `request.headersDistinct.origin`: a repeated header is refused, not silently reduced to one. */
   readonly origin: string | readonly string[] | undefined;
   /** As sent; pass `request.headersDistinct.host`. */
   readonly host: string | readonly string[] | undefined;
-  /** The bus can be reached over loopback addresses only. */
+  /** The bus listens on loopback addresses only. */
   readonly listeningOnLoopback: boolean;
   /** Origins (`https://app.example`, `https://*.example.com`) or host globs (`*.example.com`: any scheme and port). */
   readonly allowedOrigins: readonly string[];
-  /** Names under which the bus itself is reached: `bus.example`, `bus.example:9100`, `*.bus.example`. */
+  /** Host names of the bus itself: `bus.example`, `bus.example:9100`, `*.bus.example`. */
   readonly allowedHosts: readonly string[];
 }
 
 interface Authority {
-  /** Lower case, without a trailing dot; IPv6 in brackets and in its canonical form. */
+  /** Lower case, without a trailing dot; IPv6 in brackets and in canonical form. */
   readonly name: string;
-  /** Null when none was written, or the scheme's default. */
+  /** Null when absent, or the scheme's default. */
   readonly port: string | null;
 }
 
@@ -26,7 +26,7 @@ interface Origin extends Authority {
   readonly scheme: string;
 }
 
-/** An entry of a list: `name` may hold stars, `scheme` is null for a bare host. */
+/** An entry of a list: `name` may contain stars, `scheme` is null for a bare host. */
 interface Entry extends Authority {
   readonly scheme: string | null;
 }
@@ -43,12 +43,12 @@ const DEFAULT_PORTS: ReadonlyMap<string, string> = new Map([
 const MAPPED_LOOPBACK = /^\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\]$/;
 
 /**
- * Keeps foreign web pages out: browsers send `Origin` with every WebSocket handshake and let any page try. Null when
- * the request may go on, else a sentence for the 403 that says what the operator of the bus can do.
+ * Protects against foreign web pages: browsers send `Origin` with every WebSocket handshake, but let any page connect.
+ * Null when the request passes, else the message for the 403, which says what the bus's operator can do.
  *
  * - A bus on loopback refuses a `Host` that is neither a loopback name nor listed, with or without an origin: a page
  *   whose name was rebound to 127.0.0.1 still sends that name.
- * - No `Origin`: not a browser, accepted. `null`, malformed or doubled: refused.
+ * - No `Origin`: not a browser, accepted. `null`, malformed or repeated: refused.
  * - Accepted origins: the request's own `Host`, if that is a loopback name or listed; a loopback name while the bus
  *   listens on loopback only; whatever `allowedOrigins` matches.
  */
@@ -69,21 +69,21 @@ export function checkOrigin(check: OriginCheck): string | null {
 }
 
 /**
- * Whether a host name or address always means the machine itself: `localhost`, `*.localhost`, 127.0.0.0/8 and `::1`,
- * in brackets or without, and 127.0.0.0/8 written as IPv6. Anything shorter or odder (`127.1`) is not.
+ * Whether a host name or address always means the local machine: `localhost`, `*.localhost`, 127.0.0.0/8 and `::1`,
+ * with or without brackets, and 127.0.0.0/8 written as IPv6. Abbreviated forms (`127.1`) do not count.
  */
 export function isLoopbackName(text: string): boolean {
   const name = parseAuthority(text.includes(':') && !text.startsWith('[') ? `[${text}]` : text, AUTHORITY)?.name;
   return name !== undefined && isLoopback(name);
 }
 
-/** `name` is that of an {@link Authority}, so that nothing is trimmed from it a second time. */
+/** `name` is that of an {@link Authority}, so it is already normalized. */
 function isLoopback(name: string): boolean {
   if (name === 'localhost' || name.endsWith('.localhost') || name === '[::1]') return true;
   return (isIPv4(name) && name.startsWith('127.')) || MAPPED_LOOPBACK.test(name);
 }
 
-/** The header's only value; the empty text, which is never valid, when it was sent more than once. */
+/** The header's only value; the empty string, which is never valid, when it was sent more than once. */
 function single(value: string | readonly string[] | undefined): string | undefined {
   if (value === undefined || typeof value === 'string') return value;
   return value.length > 1 ? '' : value[0];
@@ -95,7 +95,7 @@ function isOwnHost(host: Authority | null, check: OriginCheck): boolean {
   return parseEntries([...check.allowedHosts, ...check.allowedOrigins]).some((entry) => namesHost(entry, host));
 }
 
-/** The port of an entry that is an origin belongs to the page's server, which may be another one than the bus. */
+/** For an entry that is an origin, the port is that of the page's server, which may differ from the bus. */
 function namesHost(entry: Entry, host: Authority): boolean {
   if (!compileGlob(entry.name)(host.name)) return false;
   return entry.scheme !== null || entry.port === null || entry.port === host.port;
@@ -107,7 +107,7 @@ function allowsOrigin(entry: Entry, origin: Origin): boolean {
   return entry.scheme === origin.scheme && entry.port === origin.port;
 }
 
-/** `Host` names no scheme, so the default port of the origin's scheme may stand in it or not. */
+/** `Host` has no scheme, so it may include or omit the default port of the origin's scheme. */
 function isSameHost(origin: Origin, host: Authority | null): boolean {
   return host !== null && host.name === origin.name && withoutDefaultPort(origin.scheme, host.port) === origin.port;
 }
@@ -123,7 +123,7 @@ function parseEntries(texts: readonly string[]): Entry[] {
   return texts.map(parseEntry).filter((entry) => entry !== null);
 }
 
-/** Null for what is neither an origin nor a host: such an entry allows nothing. */
+/** Null for an invalid entry, which allows nothing. */
 function parseEntry(text: string): Entry | null {
   const trimmed = text.trim().toLowerCase().replace(/\/$/, '');
   const [, scheme = null, rest = trimmed] = SCHEME.exec(trimmed) ?? [];
@@ -140,7 +140,7 @@ function parseAuthority(text: string, syntax: RegExp): Authority | null {
   const [, written, port = null] = syntax.exec(text.toLowerCase()) ?? [];
   if (written === undefined || Number(port) > 65_535) return null;
   const name = written.startsWith('[') ? canonicalIpv6(written) : written.replace(/\.$/, '');
-  // RFC 3986 lets the port behind the colon be empty.
+  // RFC 3986 allows an empty port after the colon.
   const hasPort = port !== null && port !== '';
   return name === null || name === '' ? null : { name, port: hasPort ? String(Number(port)) : null };
 }

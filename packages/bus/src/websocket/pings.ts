@@ -1,8 +1,8 @@
 import type { WebSocket } from 'ws';
 
 /**
- * Answers a peer's pings with at most one pong on its way. Of those that come meanwhile only the last is answered, which
- * is all that a peer may count on (RFC 6455, 5.5.3): whoever sends many and reads nothing makes nothing grow.
+ * Answers a peer's pings with at most one pong in flight. Of the pings that arrive meanwhile only the last is answered,
+ * as RFC 6455, 5.5.3 permits, so that a peer that sends many and reads nothing cannot grow a queue.
  */
 export function answerPings(ws: WebSocket): void {
   let isSending = false;
@@ -19,7 +19,7 @@ export function answerPings(ws: WebSocket): void {
   };
   ws.on('ping', (data) => {
     if (!isSending) send(data);
-    // A copy: what was received is a part of a longer piece.
+    // A copy: the received data is a slice of a larger buffer.
     else last = Buffer.from(data);
   });
 }

@@ -2,10 +2,10 @@ import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } 
 import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '@arqonbus/protocol';
 
-/** How long a peer that was refused may take to close its side before the line is cut, in milliseconds. */
+/** How long a refused peer may take to close its side before the connection is cut, in milliseconds. */
 const LINGER_MS = 1_000;
 
-/** `Retry-After` in seconds: of a node that has no room now, and of one that is going, whose place others take at once. */
+/** `Retry-After` in seconds: of a full node, and of one shutting down, since other nodes can accept at once. */
 export const RETRY_AFTER_S = 5;
 export const DRAINING_S = 1;
 
@@ -25,12 +25,12 @@ const ERROR_CODES: Readonly<Record<number, ErrorCode>> = {
 
 export const NO_WEBSOCKET = 'This port speaks WebSocket over HTTP/1.1; connect with a WebSocket client.';
 
-/** The body of every HTTP refusal of a handshake; without a code of its own, the status has one. */
+/** The body of an HTTP refusal of a handshake; the default code depends on the status. */
 export function refusalBody(status: number, details: string, code: string | undefined = ERROR_CODES[status]): string {
   return JSON.stringify({ error: STATUS_CODES[status], error_code: code, details });
 }
 
-/** `retryAfter` in seconds counts where the status says that it may be tried again. */
+/** `retryAfter` in seconds applies to statuses that allow a retry. */
 export function refusalHeaders(status: number, retryAfter: number = RETRY_AFTER_S): Record<string, string> {
   return {
     'Content-Type': 'application/json',
@@ -41,7 +41,7 @@ export function refusalHeaders(status: number, retryAfter: number = RETRY_AFTER_
   };
 }
 
-/** Answers a WebSocket handshake with an HTTP refusal; the socket was never opened (PROTOCOL section 1). */
+/** Answers a WebSocket handshake with an HTTP refusal, without opening the socket (PROTOCOL section 1). */
 export function refuseUpgrade(
   socket: Duplex,
   status: number,
@@ -52,7 +52,7 @@ export function refuseUpgrade(
   answerAndClose(socket, status, refusalHeaders(status, retryAfter), refusalBody(status, details, code));
 }
 
-/** Writes an HTTP answer to a socket that no HTTP server looks after (any more), and ends it. */
+/** Writes an HTTP response to a socket that is not (or no longer) handled by an HTTP server, and ends it. */
 export function answerAndClose(
   socket: Duplex,
   status: number,
@@ -61,16 +61,16 @@ export function answerAndClose(
 ): void {
   const all = { ...headers, 'Content-Length': String(Buffer.byteLength(body)), Connection: 'close' };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  // A peer that has gone away meanwhile is no fault of ours.
+  // The peer may already have disconnected.
   socket.on('error', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
-  // Closing while the peer still sends would reset the line, and the answer could be lost with it.
+  // Closing while the peer still sends would reset the connection, and the response could be lost.
   socket.resume();
   const overdue = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(overdue));
 }
 
-/** Refuses an upgrade that is no WebSocket handshake, as RFC 6455 section 4.2.1 describes one; returns the status. */
+/** Refuses an upgrade that is not a valid WebSocket handshake (RFC 6455 section 4.2.1); returns the status. */
 export function refuseMalformed(socket: Duplex, request: IncomingMessage, fault: string): number {
   const [status, details] = explain(request, fault);
   refuseUpgrade(socket, status, details);
@@ -82,7 +82,7 @@ export function isWebSocket({ headers }: IncomingMessage): boolean {
   return headers.upgrade?.toLowerCase() === 'websocket';
 }
 
-/** @param fault the words of `ws`, which name the header */
+/** @param fault the error message of `ws`, which names the header */
 function explain(request: IncomingMessage, fault: string): [status: number, details: string] {
   if (!isWebSocket(request)) return [426, NO_WEBSOCKET];
   if (request.method !== 'GET') return [405, 'A WebSocket handshake is a GET request.'];
@@ -96,8 +96,8 @@ function explain(request: IncomingMessage, fault: string): [status: number, deta
 }
 
 /**
- * Answers what cannot be read as HTTP/1.1, or does not come in time. For servers of our own alone: another program's
- * server has its own way with such peers.
+ * Answers requests that are not valid HTTP/1.1, or time out. Only for our own servers: another program's server handles
+ * such peers itself.
  */
 export function answerUnreadable(
   server: Server,
@@ -106,7 +106,7 @@ export function answerUnreadable(
   const responses = new WeakMap<Duplex, ServerResponse>();
   server.on('request', (request, response) => responses.set(request.socket, response));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // The parser complains about every further chunk while the line lingers.
+    // The parser reports an error for every further chunk while the socket closes.
     if (socket.writableEnded) return;
     const response = responses.get(socket);
     const isMidway = response?.headersSent === true && !response.writableFinished;

@@ -15,17 +15,17 @@ import { Socket, type SocketEvents } from './socket.ts';
 const MAX_TEXT = 2_048;
 const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
 
-/** What a connection's session is made of and does, as the bus offers it. */
+/** What the bus provides for the sessions of connections. */
 export interface SessionHost {
   readonly inspector: Inspector;
   requireWelcome(principal: Principal): void;
-  /** Who arrives, as whoever else is asked says. Rejects with a BusError to refuse it. */
+  /** Asks the backend, if any, who the client is. Rejects with a BusError to refuse it. */
   admit(arrival: Arrival): Promise<Arrival>;
   connect(arrival: Arrival, wire: Wire): Session;
   receive(session: Session, text: string): void;
   receiveBinary(session: Session): void;
   closeSession(session: Session, code: number, reason: string): void;
-  /** `isFarewell`: the client ended it on purpose. */
+  /** `isFarewell`: the client closed it on purpose. */
   disconnect(session: Session, reason: string, isFarewell?: boolean): void;
 }
 
@@ -50,7 +50,7 @@ export class WebSocketSessions implements Behind<Arrival> {
   }
 }
 
-/** What a socket tells, to its session. */
+/** Passes a socket's events to its session. */
 class Line implements SocketEvents {
   private readonly host: SessionHost;
   private readonly session: Session;
@@ -79,13 +79,13 @@ class Line implements SocketEvents {
   }
 }
 
-/** Codes of a connection that its client ended on purpose. */
+/** Close codes of a connection that its client closed on purpose. */
 const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 
 /**
- * Who arrives with a request, as far as its query tells and the content policy lets others see it. Throws
- * VALIDATION_ERROR for malformed values, AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for whom the tenant keeps out, and what
- * the policy refuses the client with.
+ * The arriving client, from the request's query, after inspection by the content policy. Throws VALIDATION_ERROR for
+ * malformed values, AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for clients that the tenant bars, and the policy's
+ * BusError.
  */
 export function arrivalOf(
   request: IncomingMessage,
@@ -98,8 +98,8 @@ export function arrivalOf(
 }
 
 /**
- * Who a connecting client says it is: the query of the upgrade request (PROTOCOL section 1). Throws VALIDATION_ERROR,
- * which the handshake answers with 400, for an unknown `client_type` and malformed values.
+ * Reads a client's description of itself: the query of the upgrade request (PROTOCOL section 1). Throws
+ * VALIDATION_ERROR, answered with 400, for an unknown `client_type` and malformed values.
  */
 function readArrival(url: string, principal: Principal, address: string): Arrival {
   const mark = url.indexOf('?');
@@ -123,7 +123,7 @@ function readArrival(url: string, principal: Principal, address: string): Arriva
   };
 }
 
-/** With authentication off a client says itself who it is; with it on the token does. */
+/** With authentication off a client names its own subject; otherwise the token does. */
 function named(principal: Principal, subject: string): Principal {
   if (principal.subject === subject) return principal;
   if (principal.anonymous !== true) throw invalid('subject', 'comes from the token here; leave it out');

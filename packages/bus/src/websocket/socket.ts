@@ -4,10 +4,10 @@ import { framePayload } from '../connection/frame.ts';
 import type { Wire } from '../connection/outbox.ts';
 import type { Beating, Heartbeat } from './heartbeat.ts';
 
-/** How long a peer may take to read its close frame and answer it before the line is cut, in milliseconds. */
+/** How long a peer may take to read and answer the close frame before the connection is cut, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
-/** Where a socket's frames go, and who is told of its end. */
+/** Receives a socket's frames and its end. */
 export interface SocketEvents {
   text(text: string): void;
   binary(): void;
@@ -16,16 +16,16 @@ export interface SocketEvents {
   ended(code: number): void;
 }
 
-/** One WebSocket: text frames in, bytes out. `ws` does handshake, receiving and closing. */
+/** One WebSocket: text frames in, bytes out. `ws` handles handshake, receiving and closing. */
 export class Socket implements Wire, Beating {
   private readonly ws: WebSocket;
   private readonly socket: Duplex;
   private readonly heartbeat: Heartbeat;
   private events: SocketEvents | null = null;
-  /** A peer with compression gets its frames through `ws`, one by one; all others share theirs. */
+  /** With compression, frames go through `ws` one by one; all other connections share frames. */
   readonly oneByOne: boolean;
   lastSeen: number;
-  /** What was unsent when its silence was last looked at. */
+  /** The unsent bytes when its silence was last checked. */
   private backlogSeen = 0;
   private closing = false;
 
@@ -37,12 +37,12 @@ export class Socket implements Wire, Beating {
     this.lastSeen = heartbeat.time;
   }
 
-  /** Begins to receive. */
+  /** Starts receiving. */
   open(events: SocketEvents): void {
     const { ws, socket, heartbeat } = this;
     this.events = events;
     heartbeat.add(this);
-    // Any byte is a sign of life: a slow upload cannot answer a ping before it is over.
+    // Any byte is a sign of life: during a slow upload a peer cannot answer a ping.
     socket.on('data', () => {
       this.lastSeen = heartbeat.time;
     });
@@ -83,7 +83,7 @@ export class Socket implements Wire, Beating {
   close(code: number, reason: string): void {
     this.closing = true;
     this.heartbeat.remove(this);
-    // What the peer still sends is read and dropped: a line that is cut with unread bytes is reset, close frame and all.
+    // Further data is read and dropped: closing with unread data resets the connection, losing the close frame.
     this.pauseReading(false);
     this.ws.close(code, reason);
     setTimeout(() => this.ws.terminate(), CLOSE_TIMEOUT_MS).unref();
