@@ -3,14 +3,14 @@ import { table } from './report.ts';
 import { mediansOf, type Run } from './tables.ts';
 
 const CONNECTIONS = 1_000_000;
-/** What a process is planned for: well under what it can hold, so that the others can take over its clients. */
+/** Planned connections per process: well below its maximum, so that other processes can take over its clients. */
 const PER_PROCESS = 25_000;
-/** Of a process's core what traffic may take on average; the rest is for peaks, and for those who come back. */
+/** Average utilization of a process's core; the rest is for peaks and reconnects. */
 const BUSY = 0.5;
-/** An event for everybody each so many seconds: people, not machines, read what is delivered. */
+/** Seconds between events for everybody: the receivers are people, not machines. */
 const EVERY_SECONDS = 10;
 
-/** The runs of which capacity is made, by the name of their scenario. */
+/** The scenarios that capacity is computed from. */
 const NAMES = {
   connections: 'memory-connections',
   channels: 'memory-channels',
@@ -20,8 +20,8 @@ const NAMES = {
 } as const;
 
 /**
- * What a million connections need, by the measurements of one process. Undefined unless all of them were made in this run
- * and succeeded.
+ * The resources for a million connections, from measurements of one process. Undefined unless all scenarios were run
+ * successfully.
  */
 export function capacityTable(runs: readonly Run[]): string | undefined {
   const of = (scenario: string): Figures | undefined =>

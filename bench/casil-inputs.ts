@@ -1,12 +1,12 @@
 import type { JsonObject } from '@arqonbus/protocol';
 
-/** So that the payload around it is of 64 KiB, which is all inspected by default. */
+/** Makes the whole payload 64 KiB, which is inspected completely by default. */
 const SIZE = 65_400;
 
 const fill = (unit: string): string => unit.repeat(Math.floor(SIZE / Buffer.byteLength(unit)));
 const numbered = (pattern: (i: number) => string): string[] => Array.from({ length: 32 }, (_, i) => pattern(i));
 
-/** An order as an application would publish it, without a secret, of about `bytes` bytes. */
+/** A typical order without a secret, of about `bytes` bytes. */
 export function cleanPayload(bytes: number): JsonObject {
   const items: JsonObject[] = [];
   const payload: JsonObject = {
@@ -22,7 +22,7 @@ export function cleanPayload(bytes: number): JsonObject {
   return payload;
 }
 
-/** 32 patterns each: what operators write, and what would be hard for a backtracking engine or a growing automaton. */
+/** Sets of 32 patterns: typical ones, and ones that are hard for backtracking engines or growing automata. */
 export const PATTERN_SETS: Readonly<Record<string, string[]>> = {
   personal: [
     '[a-z0-9._%+-]+@[a-z0-9.-]+\\.[a-z]{2,}',

@@ -1,10 +1,10 @@
 /**
- * What content inspection costs: the median time a message spends more in the server when CASIL is on than when it is
- * off, in one run.
+ * The cost of content inspection: the additional median time of a message in the server with CASIL enabled, measured in
+ * one run.
  *
  *     npx tsx --tsconfig tsconfig.test.json bench/casil.ts [--json] [--write FILE]
  *
- * `--write` puts the table into that page, as docs/benchmarks.md. Exits with 1 when a target was missed.
+ * `--write` puts the table into that page, such as docs/benchmarks.md. Exits with 1 if a target was missed.
  */
 import { parseArgs } from 'node:util';
 import { type CasilSettings, type JsonObject, newId } from '@arqonbus/protocol';
@@ -23,7 +23,7 @@ interface Result {
 
 const SENDER = { id: 'arq_client_0123456789abcdefghij' };
 
-/** The part of the publish pipeline around the inspection: parse, inspect when enabled, serialize. */
+/** The part of the publish pipeline around the inspection: parse, inspect if enabled, serialize. */
 function publish(guard: Casil, frame: string): number {
   const payload = JSON.parse(frame) as JsonObject;
   const passed = guard.enabledFor('default')
@@ -52,7 +52,7 @@ function measure(name: string, frame: string, settings: Partial<CasilSettings>, 
   const on = casil({ ...settings, mode: 'enforce' });
   const small = frame.length < 10_000;
   const [batches, batch] = small ? [100, 100] : [21, 1];
-  // Warm both before either is timed, and time them in turns, so that neither gets the better machine.
+  // Warm up both before timing either, and alternate them, so that machine load affects both alike.
   median(batches, batch, () => publish(off, frame));
   median(batches, batch, () => publish(on, frame));
   const offs: number[] = [];
@@ -61,7 +61,7 @@ function measure(name: string, frame: string, settings: Partial<CasilSettings>, 
     offs.push(median(batches, batch, () => publish(off, frame)));
     ons.push(median(batches, batch, () => publish(on, frame)));
   }
-  // Of the rounds the one that other work on the machine disturbed least.
+  // The round least disturbed by other load.
   const [offMicros, onMicros] = [Math.min(...offs), Math.min(...ons)];
   return {
     name,

@@ -1,6 +1,6 @@
 /**
- * Publishes a second that the memory engine takes, idempotence on, history full, with a `deliver` that does nothing;
- * and what a channel costs that holds one event and rests.
+ * Publishes per second on the memory engine, with idempotency, full history and a `deliver` that does nothing; and the
+ * memory of an idle channel with one event.
  *
  *     npx tsx bench/engine-memory.ts [--seconds 3] [--channels 100] [--senders 100] [--idle 100000]
  */
@@ -26,7 +26,7 @@ const BATCH = 1_000;
 const events: EngineEvents = { deliver: () => 1, receive() {}, health() {}, historyGap() {}, gap() {}, trimmed() {} };
 const retention = { size: 500, ttlMs: 86_400_000, bytes: 16 * 1_048_576 };
 
-/** Bytes of the heap that a channel with one event takes, without its payload of 100 B; ids lie outside the heap. */
+/** Heap bytes of a channel with one event, without its payload of 100 B; ids are stored outside the heap. */
 async function measureIdleChannel(count: number): Promise<number> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
@@ -36,7 +36,7 @@ async function measureIdleChannel(count: number): Promise<number> {
   collect();
   const before = process.memoryUsage().heapUsed;
   for (let index = 0; index < count; index += 1) {
-    // A thousand rooms; the names come out of JSON.parse, as those of a frame do.
+    // A thousand rooms; the names come from JSON.parse, as in a frame.
     const [room, channel, id] = JSON.parse(
       `["room-${index % 1000}","channel-${index}","arq_0a1b2c3d4e5f_${index.toString(36).padStart(8, '0')}"]`,
     ) as [string, string, string];
@@ -71,7 +71,10 @@ for (let index = 0; index < Number(values.senders); index += 1) {
 const payload = { text: 'x'.repeat(100), numbers: [1, 2, 3] };
 
 let made = 0;
-/** Drafts as the pipeline would hand them over; making them is not measured. Ids come out of JSON.parse there: flat. */
+/**
+ * Drafts as created by the pipeline; creating them is not measured. Their ids come from JSON.parse, so they are flat
+ * strings.
+ */
 function drafts(): Draft[] {
   const batch: Draft[] = [];
   for (let index = 0; index < BATCH; index += 1) {
@@ -115,7 +118,7 @@ console.log(
     publishes: published,
     publishesPerSecond: Math.round(published / (Number(spentNs) / 1e9)),
     nsPerPublish: Math.round(Number(spentNs) / published),
-    // All threads of the process, the collector's too; the figure to look at when others use the machine.
+    // All threads of the process, including the garbage collector; the best figure if the machine is shared.
     cpuNsPerPublish: Math.round((cpuUs * 1000) / published),
     worstBatchMs: Number(worstNs) / 1e6,
     batch: BATCH,

@@ -1,8 +1,8 @@
 /**
- * Acked publications a second through the Redis engine, beside the memory engine: `npx tsx bench/engine-redis.ts`.
- * Starts a redis-server of its own; a window of publications is kept in flight, as many publishers on a node do.
- * `--seconds N` (3) per case, `--json` prints one object instead of the table, `--degraded` measures under the degraded
- * mode, which is the server's default, with Redis there all the time.
+ * Acked publishes per second on the Redis engine, compared to the memory engine: `npx tsx bench/engine-redis.ts`.
+ * Starts its own redis-server; a window of publishes is kept in flight, like that of many publishers on a node.
+ * `--seconds N` (3) per case, `--json` prints one object instead of the table, `--degraded` measures in degraded mode,
+ * which is the server's default, with Redis always available.
  */
 import { parseArgs } from 'node:util';
 import { newId, openDraft } from '@arqonbus/protocol';
@@ -61,7 +61,7 @@ function counter(): EngineEvents & { count: number } {
   };
 }
 
-/** Keeps `window` publications in flight on one engine for the time; latencies in milliseconds. */
+/** Keeps `window` publishes in flight on one engine for the given time; latencies in milliseconds. */
 async function load(engine: Engine, window: number, latencies: number[]): Promise<number> {
   const end = performance.now() + SECONDS * 1000;
   let acked = 0;
@@ -70,7 +70,7 @@ async function load(engine: Engine, window: number, latencies: number[]): Promis
     while (performance.now() < end) {
       const began = performance.now();
       const answer = engine.broker.publish(publication(`channel-${number % 10}`));
-      // The memory engine answers at once; a turn of the event loop now and then keeps the comparison fair.
+      // The memory engine answers synchronously; an occasional turn of the event loop keeps the comparison fair.
       if (answer instanceof Promise) await answer;
       else if (++turn % 256 === 0) await new Promise((resolve) => setImmediate(resolve));
       acked += 1;

@@ -1,10 +1,10 @@
 /**
- * Acknowledged publishes a second: SQLite (committed to the disk) beside memory, the same load on both. A number of
- * senders publish in windows: each waits for its acks before it sends the next window.
+ * Acked publishes per second: SQLite (committed to disk) compared to memory, under the same load. Several senders
+ * publish in windows: each waits for its acks before it sends the next window.
  *
  *     npx tsx bench/engine-sqlite.ts [--seconds 3] [--channels 100] [--senders 50] [--window 32] [--path FILE] [--degraded]
  *
- * `--degraded`: under the degraded mode, which is the server's default, with the storage there all the time.
+ * `--degraded`: in degraded mode, which is the server's default, with the storage always available.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -82,7 +82,7 @@ async function measure(engine: Engine): Promise<Figures> {
       await Promise.all(window);
       acks += window.length;
       waits.push(performance.now() - sent);
-      // The event loop turns as it would between the frames of a socket.
+      // Yields to the event loop, as between the frames of a socket.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

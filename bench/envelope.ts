@@ -1,9 +1,10 @@
 /**
- * The message of every scenario: a JSON envelope of {@link ENVELOPE_BYTES} bytes, as an SDK sends it (with an id).
- * Scenarios with many channels have one of the same length for each.
+ * The message of every scenario: a JSON envelope of {@link ENVELOPE_BYTES} bytes, as sent by an SDK (with an id).
+ * Scenarios with many channels use one of the same length for each.
  *
- * Two fields change from message to message and keep their width, so that a message is made by overwriting digits of a
- * prebuilt frame: the id, and the mark `~NUMBER~MICROSECONDS~` by which a receiver checks order and reads the latency.
+ * Two fields differ between messages but have a fixed width, so that a message is created by overwriting digits of a
+ * prebuilt frame: the id, and the mark `~NUMBER~MICROSECONDS~`, from which a receiver checks the order and computes the
+ * latency.
  */
 export const ENVELOPE_BYTES = 317;
 export const ROOM = 'bench';
@@ -11,9 +12,9 @@ export const CHANNEL = 'load';
 
 export const NUMBER_DIGITS = 10;
 export const TIME_DIGITS = 16;
-/** Delimits the mark, and stands nowhere else in what a server may add to an envelope. */
+/** Delimits the mark, and occurs nowhere else in what a server may add to an envelope. */
 export const TILDE = 0x7e;
-/** Stands before an id, and the bytes of an id before its number. */
+/** The text before an id, and the length of the id before its number. */
 export const ID_LEAD = '"id":"';
 export const ID_PREFIX_BYTES = 10;
 
@@ -21,7 +22,7 @@ const NUMBER = '0'.repeat(NUMBER_DIGITS);
 const TIME = '0'.repeat(TIME_DIGITS);
 
 function envelopeWithNote(channel: string, note: string): string {
-  // Messages of two channels are two messages, so they differ in their ids.
+  // Ids must differ between channels.
   const name = channel === CHANNEL ? 'bench' : channel.slice(-5);
   return JSON.stringify({
     version: '1.0',
@@ -40,14 +41,17 @@ function envelopeWithNote(channel: string, note: string): string {
   });
 }
 
-/** The envelope text with zeros for the changing digits. ASCII only: its length in characters is its length in bytes. */
+/**
+ * The envelope text with zeros for the variable digits. ASCII only, so its length in characters equals its length in
+ * bytes.
+ */
 export function envelopeFor(channel: string): string {
   return envelopeWithNote(channel, 'x'.repeat(ENVELOPE_BYTES - envelopeWithNote(channel, '').length));
 }
 
 export const ENVELOPE: string = envelopeFor(CHANNEL);
 
-/** The name of one of many channels, of one length whatever the number. */
+/** The name of one of many channels, with a fixed length. */
 export function channelNumbered(number: number): string {
   return `c${String(number).padStart(6, '0')}`;
 }

@@ -1,8 +1,8 @@
 /**
- * Events that the workers of a group handle in a second: `npx tsx bench/groups.ts`, after `npm run build`.
- * A server of its own for each run; all events are stored before the first is handed out, and the clock runs from then
- * until the group has written down the last ack. `--events N` (20,000) per run, `--rounds N` (3), of which the median
- * counts, `--write FILE` puts the table into the page of benchmarks.
+ * Events handled per second by the workers of a group: `npx tsx bench/groups.ts`, after `npm run build`. Each run has
+ * its own server; all events are stored before the first delivery, and the time runs from then until the group has
+ * recorded the last ack. `--events N` (20,000) per run, `--rounds N` (3), of which the median counts, `--write FILE`
+ * puts the table into the benchmarks page.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { table, writeSection } from './report.ts';
 
 const WORKERS = [1, 4, 16] as const;
 const PREFETCH = 64;
-/** How many publications are under way while events are made. */
+/** Publishes in flight while the events are created. */
 const WINDOW = 256;
 const PLACE = { room: 'bench', channel: 'jobs', group: 'workers' } as const;
 const TEXT = 'x'.repeat(180);
@@ -34,7 +34,7 @@ const ROUNDS = Number(values.rounds);
 if (!Number.isInteger(EVENTS) || EVENTS < 1) throw new Error('--events is a whole number, at least 1.');
 if (!Number.isInteger(ROUNDS) || ROUNDS < 1) throw new Error('--rounds is a whole number, at least 1.');
 
-/** A backend that is fresh for each run: its settings, and the way to be rid of it. */
+/** A new backend for each run: its settings, and how to remove it. */
 interface Backend {
   readonly settings: Readonly<Record<string, string>>;
   stop(): Promise<void>;
@@ -56,7 +56,7 @@ async function openBackend(engine: string): Promise<Backend> {
   return { settings, stop: async () => rmSync(folder, { recursive: true }) };
 }
 
-/** Events handled a second, once. */
+/** Events handled per second in one run. */
 async function measure(engine: string, workers: number): Promise<number> {
   const backend = await openBackend(engine);
   const server = await BusProcess.start('bench', { ...backend.settings, ARQONBUS_MAX_HISTORY_SIZE: '1000000' });
@@ -88,7 +88,7 @@ async function measure(engine: string, workers: number): Promise<number> {
     const began = performance.now();
     await maker.command('group.resume', PLACE);
     await all;
-    // The last acks are on their way.
+    // Waits for the last acks.
     while ((await maker.command('group.info', PLACE)).handled < EVENTS);
     return (EVENTS * 1_000) / (performance.now() - began);
   } finally {

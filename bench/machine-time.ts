@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 const TICKS_PER_SECOND = 100;
 
 /**
- * CPU seconds that all processes of the machine have used since it started, and those that its host took away. Interrupts
- * are left out: they are the traffic itself. Undefined where there is no /proc.
+ * CPU seconds used by all processes since boot, plus those stolen by the host. Without interrupts, which are part of
+ * the traffic. Undefined without /proc.
  */
 export function machineCpuSeconds(): number | undefined {
   let text: string;

@@ -7,12 +7,12 @@ export interface Cores {
   readonly generator: number | undefined;
 }
 
-/** A CPU each for server and generator, when this process may use two and `taskset` can pin them; else none. */
+/** A separate CPU for server and generator, if this process may use two and `taskset` can pin them; otherwise none. */
 export function chooseCores(): Cores {
   const allowed = allowedCpus();
   const canPin = spawnSync('taskset', ['--version']).status === 0;
   if (!canPin || allowed.length < 2) return { server: undefined, generator: undefined };
-  // The first and the last: on machines with hyper-threads neighbours may be one core.
+  // The first and the last: with hyper-threading, neighbours may share a core.
   return { server: allowed[0], generator: allowed[allowed.length - 1] };
 }
 
@@ -30,7 +30,7 @@ function allowedCpus(): number[] {
   });
 }
 
-/** The machine in one line: enough to judge the figures by, nothing that identifies it. */
+/** The machine in one line: enough to interpret the figures, without identifying it. */
 export function describeMachine(cores: Cores): string {
   const model = cpus()[0]?.model.trim() ?? 'unknown CPU';
   const gib = Math.round(totalmem() / 2 ** 30);
@@ -38,17 +38,19 @@ export function describeMachine(cores: Cores): string {
   return `${cpus().length} × ${model}, ${gib} GiB, ${platform()} ${release().split('-')[0]}, Node ${process.versions.node}, ${pinned}`;
 }
 
-/** How many files a child of this process may open at most. */
+/** Maximum open files of a child process. */
 export function fileLimit(): number {
   const answer = spawnSync('/bin/sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).stdout?.trim();
   return answer === 'unlimited' ? Number.POSITIVE_INFINITY : Number(answer) || 0;
 }
 
-/** What the scheduler gives this process and its children before others, in words that follow the machine's; else nothing. */
+/**
+ * The real-time priority of this process and its children, as a suffix to the machine's description; otherwise empty.
+ */
 export function describePriority(): string {
   let fields: string[];
   try {
-    // Behind the name, which may hold spaces, the 41st of all fields is the 39th.
+    // After the name, which may contain spaces, field 41 is at index 38.
     fields = readFileSync('/proc/self/stat', 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');

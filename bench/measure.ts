@@ -14,13 +14,13 @@ export interface Measurement {
   readonly peer: Peer;
   readonly scenario: Scenario;
   readonly seconds: number;
-  /** Before it is measured. */
+  /** Before the measurement. */
   readonly warmupSeconds: number;
   readonly cores: Cores;
   readonly nodeFlags: readonly string[];
 }
 
-/** One run: a fresh server, a fresh load generator, one scenario. Rejects with a sentence when either fails. */
+/** One run: a new server, a new load generator, one scenario. Rejects with a sentence if either fails. */
 export async function measure(measurement: Measurement): Promise<Figures> {
   const { peer, scenario, cores, warmupSeconds } = measurement;
   const directory = makeScratch();

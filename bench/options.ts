@@ -7,17 +7,17 @@ import { SUITES, type Suite } from './suites.ts';
 export interface Options {
   readonly peers: readonly Peer[];
   readonly scenarios: readonly Scenario[];
-  /** Benchmarks of ArqonBus alone, in programs of their own. */
+  /** Benchmarks of ArqonBus alone, in separate programs. */
   readonly suites: readonly Suite[];
   readonly quick: boolean;
-  /** The share of its connections and channels that each scenario has. */
+  /** Fraction of the connections and channels of each scenario. */
   readonly scale: number;
-  /** How often every peer runs every scenario; the median is reported. */
+  /** Runs per peer and scenario; the median is reported. */
   readonly rounds: number;
   readonly seconds: number;
-  /** How often a run is tried at most while other work on the machine disturbs it. */
+  /** Maximum attempts of a run while other load on the machine disturbs it. */
   readonly attempts: number;
-  /** Where the figures of every run go as JSON. */
+  /** JSON output file for the figures of every run. */
   readonly json: string | undefined;
   /** The page to write the tables into. */
   readonly write: string | undefined;
@@ -45,13 +45,13 @@ export const USAGE: string = `Usage: npm run bench -- [options]
   --help
 `;
 
-/** Peers that say something about the default question: how does ArqonBus compare, and what does the machine allow? */
+/** Default peers, for the questions: how does ArqonBus compare, and what does the machine allow? */
 const DEFAULT_PEERS = [
   ...['arqonbus', 'arqonbus-sse', 'centrifugo', 'centrifugo-history', 'centrifugo-sse'],
   ...['nats', 'socket.io', 'ws', 'redis', 'raw'],
 ];
 
-/** Throws an error with a sentence for whatever it does not understand. */
+/** Throws an error with a sentence for invalid options. */
 export function readOptions(argv: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...argv],

@@ -1,11 +1,12 @@
 /**
- * How long acks take on PostgreSQL: at a rate that it carries, and while it deletes millions of events whose time is over.
- * `npx tsx bench/postgres.ts`, after `npm run build`; the server is one of its own with the defaults of PostgreSQL, which syncs
- * every commit.
+ * Ack latency on PostgreSQL: at a sustainable rate, and while millions of expired events are deleted.
+ * `npx tsx bench/postgres.ts`, after `npm run build`; starts its own PostgreSQL server with default settings, which
+ * syncs every commit.
  *
- * `--rounds N` (3) of `--seconds N` (10) for each measurement, of which the one with the median p99 counts; `--rate N` (5,000) acked events a second; `--rows N` (10,000,000) events that go, in `--streams N` (1,000) channels;
- * `--trim N` (300) seconds at most for the deleting, which is measured once; `--write FILE` puts the table into the page of
- * benchmarks.
+ * `--rounds N` (3) of `--seconds N` (10) for each measurement, of which the one with the median p99 counts; `--rate N`
+ * (5,000) acked events per second; `--rows N` (10,000,000) events to expire, in `--streams N` (1,000) channels;
+ * `--trim N` (300) maximum seconds for the deletion, which is measured once; `--write FILE` puts the table into the
+ * benchmarks page.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -19,7 +20,7 @@ import { type Acks, publishPaced } from './postgres/paced.ts';
 import { table, writeSection } from './report.ts';
 
 const CLIENTS = 4;
-/** Acked events a second while it deletes. */
+/** Acked events per second during the deletion. */
 const SMALL_RATE = 500;
 const WARMUP_MS = 2_000;
 const LOOK_MS = 500;
@@ -63,7 +64,7 @@ try {
   await withNode({}, (clients) =>
     measure(`${SMALL_RATE} a second, ${whole(ROWS)} stored events kept`, clients, SMALL_RATE),
   );
-  // From here on their time is over. Streams that nobody publishes to keep by the limits they had.
+  // Expires the events. Streams without publishes keep their previous limits.
   await sql`UPDATE arqon_streams SET ttl_ms = 60000`;
   const before = await countDeleted(sql);
   await withNode({ ARQONBUS_HISTORY_TTL_SECONDS: '60' }, async (clients) => {
@@ -109,7 +110,7 @@ async function withNode(
   }
 }
 
-/** Measures once until `until` resolves, or the usual time, round after round. */
+/** Measures once until `until` resolves; without it, several rounds of the usual duration. */
 async function measure(
   title: string,
   clients: readonly ArqonBusClient[],
@@ -131,7 +132,7 @@ function cells({ perSecond, p50, p99, max }: Acks): string[] {
   return [whole(perSecond), ...[p50, p99, max].map((value) => `${value.toFixed(1)} ms`)];
 }
 
-/** Resolves when nearly all old events are gone, or the time is over. `before`: what was deleted before its time came. */
+/** Resolves when nearly all old events are deleted, or after the time limit. `before`: earlier deletions. */
 async function watchDeletion(client: Sql, before: number): Promise<{ count: number; seconds: number }> {
   const began = performance.now();
   for (;;) {

@@ -9,14 +9,16 @@ import { discardScratch, makeScratch, removeScratch } from './scratch.ts';
 const START_MS = 15_000;
 const STOP_MS = 5000;
 
-/** Everything started and not yet ended, so that whatever ends this process ends them too. */
+/** All running child processes, so that they end with this process. */
 const running = new Set<ChildProcess>();
 
 function killAll(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
-/** Ends all children and removes all files when this process ends, by a signal as well. Called once by the program. */
+/**
+ * Kills all children and removes all files when this process ends, including by a signal. Called once by the program.
+ */
 export function tieEverythingToThisProcess(): void {
   process.on('exit', () => {
     killAll();
@@ -32,13 +34,13 @@ export function tieEverythingToThisProcess(): void {
 }
 
 export interface Pinning {
-  /** The one CPU that the process may use; undefined: any. */
+  /** The only CPU that the process may use; undefined: any. */
   readonly cpu: number | undefined;
 }
 
 /**
- * Starts a program with as many open files as the system grants, on its own CPU. `exec` all the way: the child's pid is the
- * program's.
+ * Starts a program with the maximum number of open files, on its own CPU. Uses `exec` throughout, so the child's pid is
+ * that of the program.
  */
 function start(launch: Launch, pinning: Pinning, stdout: 'pipe' | number, stderr: number): ChildProcess {
   const words = [launch.command, ...launch.args];
@@ -77,8 +79,8 @@ function accepts(port: number): Promise<boolean> {
 }
 
 /**
- * Runs a server for the time of `use`, which is given its pid once the port accepts connections. What the server printed
- * goes into the error when it does not come up or `use` fails.
+ * Runs a server while `use` runs, which gets its pid once the port accepts connections. If the server does not start or
+ * `use` fails, the error includes the server's output.
  */
 export async function withServer<T>(
   launch: Launch,
@@ -108,7 +110,7 @@ export async function withServer<T>(
   }
 }
 
-/** Runs a program to its end and answers what it wrote to standard output. Its standard error is this process's own. */
+/** Runs a program to its end and returns its standard output. Its standard error is inherited. */
 export async function outputOf(launch: Launch, pinning: Pinning): Promise<string> {
   const child = start(launch, pinning, 'pipe', 2);
   let output = '';

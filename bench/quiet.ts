@@ -2,12 +2,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Figures } from './figures.ts';
 import { machineCpuSeconds } from './machine-time.ts';
 
-/** Share of one core that other work may take before it shows in the figures of a 2-core machine. */
+/** Share of one core that other load may use before it affects the figures of a 2-core machine. */
 const DISTURBING = 0.15;
 const LOOK_MS = 300;
 const WAIT_MS = 30_000;
 
-/** Waits until the machine has nothing else to do, but not forever: the runs say themselves whether they were disturbed. */
+/** Waits until the machine is idle, but not forever: the runs report whether they were disturbed. */
 async function waitForQuiet(): Promise<void> {
   const deadline = Date.now() + WAIT_MS;
   while (Date.now() < deadline) {
@@ -18,12 +18,12 @@ async function waitForQuiet(): Promise<void> {
   }
 }
 
-/** Whether other work took so much of the machine during a run that its figures say more about that. */
+/** Whether other load during a run makes its figures unreliable. */
 export function isDisturbed(figures: Figures): boolean {
   return (figures.otherCpuShare ?? 0) > DISTURBING;
 }
 
-/** Measures in a quiet moment; what was disturbed all the same is measured again, and the least disturbed of all counts. */
+/** Measures when the machine is idle; repeats disturbed runs, and returns the least disturbed one. */
 export async function leastDisturbed(
   attempts: number,
   measure: () => Promise<Figures>,
@@ -31,7 +31,7 @@ export async function leastDisturbed(
 ): Promise<Figures> {
   let best: Figures | undefined;
   for (let attempt = 0; attempt < attempts; attempt++) {
-    // A run that gets one try only is wanted now, not in a better moment.
+    // A run with a single attempt does not wait.
     if (attempts > 1) await quiet();
     const figures = await measure();
     if (!isDisturbed(figures)) return figures;

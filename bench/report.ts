@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 
 const TEMPLATE = fileURLToPath(new URL('./benchmarks.template.md', import.meta.url));
 
-/** `<!-- bench:NAME -->` … `<!-- /bench:NAME -->`, each on a line of its own. */
+/** `<!-- bench:NAME -->` … `<!-- /bench:NAME -->`, each on a separate line. */
 const SECTION = /^<!-- bench:([a-z-]+) -->\n([\s\S]*?)^<!-- \/bench:\1 -->$/gm;
 
 /**
- * Puts `markdown` into the section `name` of the page. Prose comes anew from the template; the other sections keep what
- * their scripts wrote. Throws when the template has no such section.
+ * Puts `markdown` into the section `name` of the page. Prose comes from the template; the other sections are kept.
+ * Throws if the template has no such section.
  */
 export function writeSection(name: string, markdown: string, page: string): void {
   const template = readFileSync(TEMPLATE, 'utf8');
@@ -21,7 +21,7 @@ export function writeSection(name: string, markdown: string, page: string): void
   writeFileSync(page, text);
 }
 
-/** A Markdown table. The first column is left-aligned, the others right. */
+/** A Markdown table. The first column is left-aligned, the others right-aligned. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map((_, column) => (column === 0 ? ':--' : '--:'))), ...rows.map(line)].join('\n');

@@ -1,10 +1,10 @@
 /**
- * A rolling restart as users meet it: `npx tsx bench/rolling.ts`, after `npm run build`. Three nodes over one Redis, clients
- * of the SDK in processes of their own, and a publisher whose events are acked; then each node is stopped and started
- * again, one after the other. Ends with 1 when an event is lost or doubled, or a client does not come back.
+ * A rolling restart from the users' point of view: `npx tsx bench/rolling.ts`, after `npm run build`. Three nodes with
+ * one Redis, SDK clients in separate processes, and a publisher whose events are acked; then each node is stopped and
+ * restarted, one after the other. Exits with 1 if an event is lost or duplicated, or a client does not reconnect.
  *
- * `--clients N` (5,000), `--drain S` (10) seconds, `--rate N` (50) events a second, `--list` has the clients know the three
- * nodes instead of one balancer, `--write FILE` puts the table into the page of benchmarks.
+ * `--clients N` (5,000), `--drain S` (10) seconds, `--rate N` (50) events per second, `--list` gives the clients the
+ * three nodes instead of one load balancer, `--write FILE` puts the table into the benchmarks page.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,7 +22,7 @@ import { Publisher } from './rolling/publisher.ts';
 const NODES = ['a', 'b', 'c'] as const;
 const CROWDS = 2;
 const CHANNELS = 100;
-/** Between two restarts, so that each is measured by itself, in milliseconds. */
+/** Pause between two restarts, so that each is measured separately, in milliseconds. */
 const CALM_MS = 3_000;
 const CLIENTS = fileURLToPath(new URL('./rolling/clients.ts', import.meta.url));
 
@@ -42,7 +42,7 @@ if (!Number.isInteger(COUNT) || COUNT < CROWDS) throw new Error(`--clients is a 
 if (!(DRAIN_S >= 0)) throw new Error('--drain is a number of seconds, at least 0.');
 if (!(RATE > 0)) throw new Error('--rate is a number above 0.');
 if (!hasRedis()) process.exit(1);
-// The balancer has two lines for each client.
+// The balancer has two connections for each client.
 const needed = 2 * COUNT + 200;
 if (needed > fileLimit()) throw new Error(`${COUNT} clients need ${needed} open files, the limit is ${fileLimit()}.`);
 
@@ -55,7 +55,7 @@ interface Restart {
   startMs: number;
 }
 
-/** What one run came to. */
+/** The results of one run. */
 interface Outcome {
   readonly restarts: readonly Restart[];
   readonly reports: readonly Report[];
@@ -178,7 +178,7 @@ function row(name: string, restarts: readonly Restart[], returns: readonly Retur
   ];
 }
 
-/** The most clients that one node has welcomed within any second. */
+/** The maximum number of clients that one node accepted within any second. */
 function busiestSecond(returns: readonly Return[]): number {
   let most = 0;
   for (const node of NODES) {

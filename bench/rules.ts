@@ -1,10 +1,10 @@
 /**
- * What a rule with a schema and content inspection add to a publication: µs of one, from its text to the subscriber's
- * frame, beside one in a channel without, in the same run.
+ * The cost of a rule with a schema and of content inspection: µs per publish, from its text to the subscriber's frame,
+ * compared to a channel without them in the same run.
  *
  *     npx tsx --tsconfig tsconfig.test.json bench/rules.ts [--write FILE]
  *
- * `--write` puts the table into that page, as docs/benchmarks.md.
+ * `--write` puts the table into that page, such as docs/benchmarks.md.
  */
 import { parseArgs } from 'node:util';
 import { BusError, decode, isRefusal, type JsonObject, newId } from '@arqonbus/protocol';
@@ -20,7 +20,7 @@ const WARM_UP = 40;
 const BATCHES = 300;
 const BATCH = 250;
 
-/** The payload of all benchmarks, field by field. */
+/** A schema for all fields of the benchmark payload. */
 const SCHEMA = {
   type: 'object',
   properties: {
@@ -44,7 +44,7 @@ const SCHEMA = {
 };
 const RULE = { max_message_bytes: 65_536, dedupe_seconds: 300, history: { size: 1_000 }, publish: 'members' } as const;
 
-/** Each in a channel of its own; the policy inspects where the rule does not turn it off. */
+/** Each in a separate channel; the policy inspects unless the rule disables it. */
 const CASES = [
   { name: 'no schema, no inspection', channel: 'plain', rule: { casil: 'off' } },
   { name: 'a rule of four fields', channel: 'rule', rule: { ...RULE, casil: 'off' } },
@@ -79,7 +79,7 @@ for (const { channel } of CASES) {
   }
 }
 
-/** A frame for each publication, made before the clock runs: ids differ, as they must. */
+/** The frames of a batch, created before the measurement, with different ids. */
 function framesFor(channel: string): string[] {
   return Array.from({ length: BATCH }, () => {
     const message = JSON.parse(ENVELOPE) as JsonObject;
@@ -87,25 +87,25 @@ function framesFor(channel: string): string[] {
   });
 }
 
-/** Publishes one; with the memory engine it is done when this returns. Throws when it is refused. */
+/** Publishes one frame; with the memory engine it is done on return. Throws if it is refused. */
 function publish(frame: string): void {
   const message = decode(frame);
   if (isRefusal(message)) throw new Error(message.message);
   void bus.ingress.publish(publisher, message as Message);
 }
 
-/** The CPU time of one publication in microseconds, over a batch: it does not count who else had the core meanwhile. */
+/** CPU time of one publish in microseconds, over a batch; excludes other processes on the same core. */
 async function time(channel: string): Promise<number> {
   const frames = framesFor(channel);
   const started = process.cpuUsage();
   for (const frame of frames) publish(frame);
   const { user, system } = process.cpuUsage(started);
-  // Outboxes are emptied between batches.
+  // Outboxes are flushed between batches.
   await new Promise((resolve) => setImmediate(resolve));
   return (user + system) / BATCH;
 }
 
-/** A schema that is not looked at would be fast. */
+/** Ensures that the schema is enforced. */
 function requireChecks(): void {
   const [frame = ''] = framesFor('all');
   try {
@@ -121,13 +121,13 @@ const { values } = parseArgs({ options: { write: { type: 'string' } } });
 requireChecks();
 const times: number[][] = CASES.map(() => []);
 for (let batch = -WARM_UP; batch < BATCHES; batch += 1) {
-  // In turns, so that drift of the machine meets all alike.
+  // Alternated, so that drift of the machine affects all alike.
   for (const [index, { channel }] of CASES.entries()) {
     const micros = await time(channel);
     if (batch >= 0) times[index]?.push(micros);
   }
 }
-/** Collections of garbage and other work make batches slower, and nothing makes them faster. */
+/** Garbage collection and other load only make batches slower, never faster. */
 const quartiles = times.map((all) => all.sort((one, other) => one - other)[all.length >> 2] ?? 0);
 await bus.close({ withinMs: 500 });
 

@@ -1,4 +1,7 @@
-/** `npm run bench`: our server and others side by side. See docs/benchmarks.md for what is measured and how to read it. */
+/**
+ * `npm run bench`: compares ArqonBus with other servers. See docs/benchmarks.md for what is measured and how to read
+ * it.
+ */
 import { writeFileSync } from 'node:fs';
 import { chooseCores, describeMachine, fileLimit } from './machine.ts';
 import { measure } from './measure.ts';
@@ -11,13 +14,13 @@ import { scenariosRun, writeSections } from './sections.ts';
 import { runSuite } from './suites.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
 
-/** Files a server or the generator opens besides its connections. */
+/** Files that a server or the generator opens besides its connections. */
 const SPARE_FILES = 200;
 function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** The peers that can run here; the others are named with the reason. */
+/** The peers that can run here; the others are reported with the reason. */
 function availablePeers(peers: readonly Peer[]): Peer[] {
   return peers.filter((peer) => {
     const reason = peer.unavailable();
@@ -36,12 +39,14 @@ function feasibleScenarios(scenarios: readonly Scenario[]): Scenario[] {
   });
 }
 
-/** The raw server alone sends without being published to; other peers are there for some kinds only. */
+/** Only the raw server sends without publishes; some peers run only some kinds of scenario. */
 function takesPart({ name, only }: Peer, { kind }: Scenario): boolean {
   return kind === 'receive' ? name === 'raw' : (only?.includes(kind) ?? true);
 }
 
-/** Runs every scenario with all its peers in turn, round after round, so that drift of the machine meets all alike. */
+/**
+ * Runs every scenario with all its peers in turn, round after round, so that drift of the machine affects all alike.
+ */
 async function runAll(options: Options, cores: ReturnType<typeof chooseCores>): Promise<Run[]> {
   const peers = availablePeers(options.peers);
   const runs: Run[] = [];

@@ -1,4 +1,4 @@
-/** The publisher keeps `window` messages in flight; one is done when every subscriber has received it. */
+/** The publisher keeps `window` messages in flight; a message is complete when every subscriber has received it. */
 export interface ClosedScenario {
   readonly kind: 'closed';
   readonly name: string;
@@ -6,7 +6,7 @@ export interface ClosedScenario {
   readonly window: number;
 }
 
-/** The same with subscribers that read server-sent events, beside such that have a WebSocket. */
+/** The same, for subscribers over server-sent events compared to those over a WebSocket. */
 export interface SseScenario {
   readonly kind: 'sse';
   readonly name: string;
@@ -14,39 +14,45 @@ export interface SseScenario {
   readonly window: number;
 }
 
-/** The publisher sends `rate` messages a second whatever comes back; latency counts from the time each was due. */
+/**
+ * The publisher sends `rate` messages per second regardless of the deliveries; latency counts from the time each was
+ * due.
+ */
 export interface PacedScenario {
   readonly kind: 'paced';
   readonly name: string;
   readonly subscribers: number;
   readonly rate: number;
-  /** Measured for at least this long: at a low rate a second holds too few messages. */
+  /** Minimum duration: at a low rate a second contains too few messages. */
   readonly leastSeconds?: number;
 }
 
-/** Many channels at once, each with one publisher that has one message in flight, and with subscribers of its own. */
+/** Many channels at once, each with one publisher that has one message in flight, and with separate subscribers. */
 export interface ChatScenario {
   readonly kind: 'chat';
   readonly name: string;
   readonly channels: number;
-  /** Of each channel. */
+  /** Per channel. */
   readonly subscribers: number;
 }
 
-/** Subscribers of many channels leave without a word and are replaced, evenly, while one publisher sends to one subscriber. */
+/**
+ * Subscribers of many channels disconnect abruptly and are replaced, evenly, while one publisher sends to one
+ * subscriber.
+ */
 export interface ChurnScenario {
   readonly kind: 'churn';
   readonly name: string;
   readonly connections: number;
   readonly channels: number;
-  /** Connections that are replaced each minute, as a share of all. */
+  /** Fraction of the connections replaced per minute. */
   readonly perMinute: number;
-  /** Messages a second of the publisher. */
+  /** Messages per second of the publisher. */
   readonly rate: number;
   readonly leastSeconds: number;
 }
 
-/** All subscribers are cut off, miss some events, and come back at once to get them. */
+/** All subscribers are disconnected, miss some events, and reconnect at once to get them. */
 export interface ResumeScenario {
   readonly kind: 'resume';
   readonly name: string;
@@ -54,23 +60,23 @@ export interface ResumeScenario {
   readonly events: number;
 }
 
-/** Connections are opened, nothing is sent: accept rate and memory. */
+/** Connections are opened but idle: measures accept rate and memory. */
 export interface IdleScenario {
   readonly kind: 'idle';
   readonly name: string;
   readonly connections: number;
-  /** Each subscribes to the same channel. */
+  /** Whether each subscribes to the same channel. */
   readonly subscribed: boolean;
 }
 
-/** One event is published to each of so many channels, which then rest: memory. */
+/** One event is published to each of many channels, which then stay idle: measures memory. */
 export interface ChannelsScenario {
   readonly kind: 'channels';
   readonly name: string;
   readonly channels: number;
 }
 
-/** The server streams prebuilt frames: how much the load generator can take in by itself. */
+/** The server streams prebuilt frames: measures how much the load generator can receive. */
 export interface ReceiveScenario {
   readonly kind: 'receive';
   readonly name: string;
@@ -88,7 +94,7 @@ export type Scenario =
   | ChannelsScenario
   | ReceiveScenario;
 
-/** Paced rates are what the slowest peer still carries, so that the latencies compare servers and not queues. */
+/** Paced rates are sustainable for the slowest peer, so that latencies compare servers and not queues. */
 export const SCENARIOS: readonly Scenario[] = [
   { kind: 'closed', name: '1to1-closed', subscribers: 1, window: 256 },
   { kind: 'closed', name: '1to1-closed-32', subscribers: 1, window: 32 },
@@ -115,20 +121,23 @@ export const SCENARIOS: readonly Scenario[] = [
   { kind: 'receive', name: 'receive-1000', subscribers: 1000 },
 ];
 
-/** Run with `--full` only: they need that many sockets in the server and in the generator. */
+/** Only run with `--full`: they need many sockets in the server and the generator. */
 export const FULL_SCENARIOS: readonly Scenario[] = [
   { kind: 'idle', name: 'idle-19000', connections: 19_000, subscribed: true },
 ];
 
 /**
- * Seconds of traffic before the measurement, for a server's code to be compiled. At a fixed rate fewer messages pass in a
- * second than under full load.
+ * Seconds of warm-up, in which a server's code gets compiled. At a fixed rate, fewer messages pass per second than
+ * under full load.
  */
 function warmupSecondsOf(scenario: Scenario): number {
   return scenario.kind === 'paced' || scenario.kind === 'churn' ? 3 : 1;
 }
 
-/** How long a run warms up and measures, when `seconds` were asked for; a trial, which measures nothing, takes just those. */
+/**
+ * Durations of warm-up and measurement for the requested `seconds`; a trial, which measures nothing, uses exactly
+ * those.
+ */
 export function timesOf(
   scenario: Scenario,
   seconds: number,
@@ -139,7 +148,7 @@ export function timesOf(
   return { warmupSeconds: warmupSecondsOf(scenario), seconds: Math.max(seconds, least) };
 }
 
-/** Connections that a scenario opens, the publishers' included. */
+/** Connections opened by a scenario, including the publishers'. */
 export function connectionsOf(scenario: Scenario): number {
   switch (scenario.kind) {
     case 'idle':
@@ -156,7 +165,7 @@ export function connectionsOf(scenario: Scenario): number {
   }
 }
 
-/** The scenario with a share of its connections and channels: to try the benchmark, not to measure. */
+/** The scenario with a fraction of its connections and channels: for trying out the benchmark, not for measuring. */
 export function scaled(scenario: Scenario, share: number): Scenario {
   const part = (count: number): number => Math.max(1, Math.round(count * share));
   switch (scenario.kind) {

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 
 const directories = new Set<string>();
 
-/** An empty directory in the system's temporary one. Whoever made it removes it; {@link removeScratch} removes what is left. */
+/**
+ * Creates an empty directory in the system's temporary directory. The caller removes it; {@link removeScratch} removes
+ * the rest.
+ */
 export function makeScratch(): string {
   const directory = mkdtempSync(join(tmpdir(), 'arqonbus-bench-'));
   directories.add(directory);
@@ -16,7 +19,7 @@ export function discardScratch(directory: string): void {
   directories.delete(directory);
 }
 
-/** For the end of the process, whatever ends it. */
+/** Called at the end of the process, however it ends. */
 export function removeScratch(): void {
   for (const directory of directories) discardScratch(directory);
 }

@@ -5,7 +5,7 @@ import { writeSection } from './report.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
 
-/** Which section of the page holds a kind of scenario. */
+/** The section of the page for each kind of scenario. */
 const SECTION_OF: Readonly<Record<Scenario['kind'], string>> = {
   closed: 'fan-out',
   chat: 'chat',
@@ -18,7 +18,7 @@ const SECTION_OF: Readonly<Record<Scenario['kind'], string>> = {
   receive: 'generator',
 };
 
-/** Writes a section for every kind of scenario that was run in this run, and the machine's. */
+/** Writes a section for every kind of scenario in this run, and that of the machine. */
 export function writeSections(page: string, options: Options, runs: readonly Run[], machine: string): void {
   if (runs.length === 0) return;
   const day = new Date().toISOString().slice(0, 10);
@@ -35,12 +35,12 @@ export function writeSections(page: string, options: Options, runs: readonly Run
   if (capacity !== undefined) writeSection('capacity', `${capacity}\n\nComputed ${how}.`, page);
 }
 
-/** The scenarios that have at least one run, in the order they were run. */
+/** The scenarios with at least one run, in the order they were run. */
 export function scenariosRun(runs: readonly Run[]): Scenario[] {
   return [...new Set(runs.map((run) => run.scenario))];
 }
 
-/** Server and generator share the cores where they cannot be pinned; the machine's line says so. */
+/** A note about disturbed runs; empty if there were none. */
 function disturbance(kind: Scenario['kind'], runs: readonly Run[]): string {
   const own = runs.filter((run) => run.scenario.kind === kind && run.figures !== undefined);
   const disturbed = own.filter((run) => isDisturbed(run.figures!)).length;

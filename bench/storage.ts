@@ -1,7 +1,7 @@
 /**
- * What the storage engines cost: acked publications a second over WebSocket, and fan-out, each beside memory.
+ * The cost of the storage engines: acked publishes per second over WebSocket, and fan-out, each compared to memory.
  * `npx tsx bench/storage.ts [--write FILE]`; `--rounds N` (3) and `--seconds N` (2) per measurement, `--engines LIST`.
- * Redis and PostgreSQL are servers of its own; both sync before every answer.
+ * Starts its own Redis and PostgreSQL servers; both sync before every answer.
  */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -27,20 +27,20 @@ const WARMUP_MS = 1_000;
 const PUBLISHERS = 4;
 const WINDOW = 256;
 const SUBSCRIBERS = 100;
-/** Where delivering, and not storing, is what there is to do. */
+/** So many that delivery dominates, not storage. */
 const MANY_SUBSCRIBERS = 1_000;
-/** Enough that no engine waits for its disk: what is measured is what it can carry, not how soon. */
+/** Large enough that no engine waits for its disk: measures throughput, not latency. */
 const FANOUT_WINDOW = 1_024;
-/** Latency is read of every how many-th message of a subscriber; it also proves the order. */
+/** Latency is measured for every n-th message of a subscriber, which also verifies the order. */
 const INSPECT_EVERY = 16;
 
 interface Case {
   readonly name: string;
   readonly title: string;
   readonly nodes: 1 | 2;
-  /** Whether what it stores in can be run here. It says so itself where it cannot. */
+  /** Whether its storage is available here. Reports it if not. */
   isThere?(): boolean;
-  /** Starts what the servers store in, new and empty. */
+  /** Starts new, empty storage for the servers. */
   open(folder: string): Promise<Storage>;
 }
 
@@ -50,7 +50,7 @@ interface Storage {
   stop(): Promise<void>;
 }
 
-/** What needs no server. */
+/** Storage without a server. */
 function local(settings: Readonly<Record<string, string>>): Storage {
   return { settings, kill: async () => {}, stop: async () => {} };
 }
@@ -121,7 +121,7 @@ const report = tell();
 console.log(report);
 if (values.write !== undefined) writeSection('engines', report, values.write);
 
-/** Starts the case's servers, with new and empty storage, and measures both. */
+/** Starts the case's servers with new, empty storage, and runs all measurements. */
 async function run(one: Case): Promise<Result> {
   const folder = makeScratch();
   const storage = await one.open(folder);
@@ -134,7 +134,7 @@ async function run(one: Case): Promise<Result> {
         one.nodes === 1 ? use(first, first) : withNode(settings, (second) => use(first, second)),
       );
     const narrow = await withNodes(measure);
-    // Servers of their own, so that the subscribers of before are gone.
+    // New servers, so that the previous subscribers are gone.
     const wide = await withNodes((first, second) => measureFanOut(first, second, MANY_SUBSCRIBERS));
     return { ...narrow, wideFanOut: wide.fanOut };
   } finally {
@@ -156,7 +156,7 @@ async function measure(publishAt: number, subscribeAt: number): Promise<Omit<Res
   return { acked, ...(await measureFanOut(publishAt, subscribeAt, SUBSCRIBERS)) };
 }
 
-/** Acks a second of a few publishers, nobody listening, each with so many publications without an ack. */
+/** Acks per second of several publishers without subscribers, each with a window of unacked publishes. */
 async function measureAcked(port: number): Promise<number> {
   const text = ENVELOPE.replace('"type":"event"', '"type":"event","ack":true').replace('"load"', '"acked"');
   let acks = 0;
@@ -191,13 +191,13 @@ async function measureAcked(port: number): Promise<number> {
   return rate;
 }
 
-/** Deliveries a second of one publisher to many subscribers, each of which must get everything in order. */
+/** Deliveries per second of one publisher to many subscribers, each of which must receive everything in order. */
 async function measureFanOut(
   publishAt: number,
   subscribeAt: number,
   count: number,
 ): Promise<Pick<Result, 'fanOut' | 'p50Ms' | 'p99Ms'>> {
-  // The servers are stopped with the connections open, and say so.
+  // The servers are stopped with open connections, which reports an error.
   let over = false;
   const lost = (reason: string): void => {
     if (!over) throw new Error(reason);

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 export interface Suite {
   readonly name: string;
   readonly script: string;
-  /** What makes it short. */
+  /** Arguments for a short run. */
   readonly quick: readonly string[];
-  /** It takes so long that it runs only when it is asked for by its name. */
+  /** It takes so long that it only runs if requested by name. */
   readonly long?: true;
 }
 
@@ -26,7 +26,7 @@ export const SUITES: readonly Suite[] = [
   },
 ];
 
-/** Runs a suite to its end, its output going where this program's goes. Answers whether it succeeded. */
+/** Runs a suite to its end, with inherited output. Returns whether it succeeded. */
 export async function runSuite(
   suite: Suite,
   options: { readonly quick: boolean; readonly write: string | undefined },

@@ -4,18 +4,18 @@ import { isDisturbed } from './quiet.ts';
 import { table } from './report.ts';
 import type { Scenario } from './scenarios.ts';
 
-/** One run of one peer in one scenario: what it measured, or why it failed. */
+/** One run of one peer in one scenario: its figures, or why it failed. */
 export interface Run {
   readonly scenario: Scenario;
   readonly peer: Peer;
   readonly round: number;
   readonly figures?: Figures;
   readonly fault?: string;
-  /** Why it takes no part. */
+  /** Why it does not take part. */
   readonly lacks?: string;
 }
 
-/** Whose ratio to the others the tables show, when it took part. */
+/** The peer whose ratio to the others the tables show, if it took part. */
 const OURS = 'arqonbus';
 
 interface Column {
@@ -96,7 +96,7 @@ const COLUMNS: Readonly<Record<Scenario['kind'], readonly Column[]>> = {
   ],
 };
 
-/** What a scenario is, as a heading. */
+/** The heading of a scenario. */
 export function titleOf(scenario: Scenario): string {
   switch (scenario.kind) {
     case 'closed':
@@ -121,7 +121,7 @@ export function titleOf(scenario: Scenario): string {
   }
 }
 
-/** The table of one scenario: a row per peer that took part, medians over its rounds, the undisturbed ones if there are. */
+/** The table of one scenario: a row per peer, with medians over its rounds, preferably the undisturbed ones. */
 export function scenarioTable(scenario: Scenario, runs: readonly Run[]): string {
   const columns = COLUMNS[scenario.kind];
   const own = runs.filter((run) => run.scenario.name === scenario.name);
@@ -139,14 +139,14 @@ export function scenarioTable(scenario: Scenario, runs: readonly Run[]): string 
   return table(['server', ...columns.map((column) => column.title)], rows);
 }
 
-/** Medians of runs, of the undisturbed ones if there are; undefined where none measured anything. */
+/** Medians of runs, preferably of the undisturbed ones; undefined if none measured anything. */
 export function mediansOf(runs: readonly Run[]): Figures | undefined {
   const measured = runs.flatMap((run) => run.figures ?? []);
   const undisturbed = measured.filter((figures) => !isDisturbed(figures));
   return measured.length === 0 ? undefined : medians(undisturbed.length > 0 ? undisturbed : measured);
 }
 
-/** A peer's name with its version and what is particular about it. */
+/** A peer's name with its version and note. */
 function peerTitle({ title, note, version }: Peer): string {
   return `${title}${version === undefined ? '' : ` ${version()}`}${note === undefined ? '' : ` (${note})`}`;
 }

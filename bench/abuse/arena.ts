@@ -17,7 +17,7 @@ const STOP_MS = 5_000;
 export interface ServeOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
-  /** Keeps streams and keys in a SQLite file of its own. */
+  /** Stores streams and keys in a separate SQLite file. */
   readonly sqlite?: boolean;
 }
 
@@ -32,7 +32,7 @@ function track(child: ChildProcess): ChildProcess {
   return child;
 }
 
-/** A bus of one attack's own: a child process on free ports of 127.0.0.1. */
+/** A separate bus for one attack: a child process on free ports of 127.0.0.1. */
 export class BusProcess {
   readonly port: number;
   readonly httpPort: number;
@@ -84,19 +84,19 @@ export class BusProcess {
     return this.child.pid as number;
   }
 
-  /** How the process ended; null while it runs. */
+  /** How the process ended; null while it is running. */
   get end(): string | null {
     const { exitCode, signalCode } = this.child;
     return exitCode === null && signalCode === null ? null : `${signalCode ?? `code ${exitCode}`}`;
   }
 
-  /** The most resident memory seen so far, in MiB. */
+  /** Peak resident memory so far, in MiB. */
   rss(): number {
     if (this.end === null) this.peak = Math.max(this.peak, residentMib(this.pid));
     return this.peak;
   }
 
-  /** The value of a metric, all its labels together; 0 when it has none. */
+  /** The sum of a metric over all its labels; 0 if it has none. */
   async metric(name: string): Promise<number> {
     const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
     const values = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+]+)$`, 'gm'))];
@@ -123,7 +123,7 @@ export class BusProcess {
   }
 }
 
-/** Starts the working client and resolves once it publishes; the result ends it and tells what it saw. */
+/** Starts the working client and resolves once it publishes; the result stops it and returns what it measured. */
 export async function startWitness(job: WitnessJob): Promise<() => Promise<WitnessFigures>> {
   const child = track(
     fork(WITNESS, [], {
@@ -144,7 +144,7 @@ export async function startWitness(job: WitnessJob): Promise<() => Promise<Witne
   };
 }
 
-/** A bare TCP connection that closes nothing by itself. */
+/** A bare TCP connection that never closes by itself. */
 export async function openLine(port: number): Promise<Socket> {
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
   socket.on('error', () => socket.destroy());

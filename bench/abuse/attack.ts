@@ -3,21 +3,21 @@ import { token } from '../../test/fixtures/tokens.ts';
 import type { BusProcess, ServeOptions } from './arena.ts';
 import type { Client, ClientOptions, Told } from './client.ts';
 
-/** What an attack is given: the bus, and where it notes what it was told. */
+/** The environment of an attack: the bus, and the counts of its answers. */
 export interface Field {
   readonly bus: BusProcess;
   readonly told: Told;
-  /** Opens a client of the attack; it is cut at its end. */
+  /** Opens a client of the attack, which is terminated at its end. */
   open(options?: ClientOptions): Promise<Client>;
-  /** Whether the time of the attack is over. */
+  /** Whether the time of the attack is up. */
   isOver(): boolean;
 }
 
 export interface Attack {
   readonly name: string;
-  /** As the table calls it. */
+  /** The title in the table. */
   readonly title: string;
-  /** The most resident memory that the bus may have meanwhile, in MiB. */
+  /** Maximum allowed resident memory of the bus, in MiB. */
   readonly maxRssMib: number;
   readonly stage: () => Promise<Stage>;
 }
@@ -25,19 +25,19 @@ export interface Attack {
 /** One run of an attack. */
 interface Stage {
   readonly serve: ServeOptions;
-  /** The working client's token; null on a bus that asks for none. */
+  /** The token of the working client; null on a bus without authentication. */
   readonly witness: string | null;
-  /** Makes what has to be there before; the working client does not watch it yet. */
+  /** Preparation, which is not yet watched by the working client. */
   readonly prepare?: (field: Field) => Promise<void>;
-  /** The attack; resolves with one sentence on every further thing that did not hold. */
+  /** The attack; resolves with one sentence for each additional failure. */
   readonly run: (field: Field) => Promise<readonly string[]>;
   readonly close?: () => void;
 }
 
-/** A token of the tenant's user `sub`. */
+/** A token of the user `sub`. */
 export const user = (sub: string): Promise<string> => token({ sub, role: 'user' });
 
-/** Looks again and again until `holds`, or the attack's time is over. */
+/** Polls until `holds`, or until the time of the attack is up. */
 export async function until(field: Pick<Field, 'isOver'>, holds: () => boolean | Promise<boolean>): Promise<boolean> {
   while (!field.isOver()) {
     if (await holds()) return true;
@@ -46,12 +46,12 @@ export async function until(field: Pick<Field, 'isOver'>, holds: () => boolean |
   return holds();
 }
 
-/** One sentence for each of these that does not hold. */
+/** The conditions that do not hold, as sentences. */
 export function unmet(demands: Readonly<Record<string, boolean>>): string[] {
   return Object.entries(demands).flatMap(([what, holds]) => (holds ? [] : [what]));
 }
 
-/** Sends `count` envelopes without waiting for answers, as fast as the bus takes them. */
+/** Sends `count` envelopes without waiting for answers, as fast as the bus accepts them. */
 export async function flood(
   field: Field,
   client: Client,

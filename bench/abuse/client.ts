@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { WebSocket } from 'ws';
 
-/** What an answer, an error or a close was, and how often: `success`, `LIMIT_EXCEEDED`, `closed 4429`. */
+/** Counts of answers, errors and closes, by kind: `success`, `LIMIT_EXCEEDED`, `closed 4429`. */
 export type Told = Map<string, number>;
 
 export function tell(told: Told, what: string, times = 1): void {
@@ -10,13 +10,13 @@ export function tell(told: Told, what: string, times = 1): void {
 
 export interface ClientOptions {
   readonly token?: string;
-  /** `room`, `channel` and the rest of the upgrade request's query. */
+  /** The query of the upgrade request: `room`, `channel` and others. */
   readonly query?: Readonly<Record<string, string>>;
   /** Offers per-message compression. */
   readonly compression?: boolean;
-  /** Counts frames without looking into them. */
+  /** Counts frames without parsing them. */
   readonly blind?: boolean;
-  /** Told of every frame. */
+  /** Called with every frame. */
   readonly onFrame?: (frame: Frame) => void;
 }
 
@@ -31,13 +31,13 @@ export interface Frame {
 
 let lastId = 0;
 
-/** A client of an attack: it sends what it is told to, and counts what comes back. */
+/** A client of an attack: sends messages and counts the answers. */
 export class Client {
   readonly told: Told;
-  /** Frames and bytes that came after the welcome. */
+  /** Frames and bytes received after the welcome. */
   frames = 0;
   bytes = 0;
-  /** Answers that came before the one to an earlier command. */
+  /** Answers that arrived before that of an earlier command. */
   disorder = 0;
   isOpen = true;
   private readonly ws: WebSocket;
@@ -70,7 +70,7 @@ export class Client {
     });
   }
 
-  /** Resolves after the welcome; rejects when the handshake is refused. */
+  /** Resolves after the welcome; rejects if the handshake is refused. */
   static async open(port: number, options: ClientOptions = {}, told: Told = new Map()): Promise<Client> {
     const client = new Client(port, options, told);
     await new Promise<void>((resolve, reject) => {
@@ -91,25 +91,25 @@ export class Client {
     this.ws.send(JSON.stringify({ version: '1.0', id: `arq_abuse_${lastId}`, ...envelope }));
   }
 
-  /** Everything that `write` sends leaves in one write. */
+  /** Everything sent by `write` leaves in one socket write. */
   pipelined(write: () => void): void {
     this.socket.cork();
     write();
     this.socket.uncork();
   }
 
-  /** Bytes that the bus has not taken yet. */
+  /** Bytes that the bus has not accepted yet. */
   get unsent(): number {
     return this.socket.writableLength;
   }
 
-  /** Reads nothing more, or goes on. */
+  /** Pauses or resumes reading. */
   pause(paused: boolean): void {
     if (paused) this.ws.pause();
     else this.ws.resume();
   }
 
-  /** Resolves once `until` holds, looked at after every frame, or the connection has gone. */
+  /** Resolves once `until` holds, checked after every frame, or the connection is closed. */
   when(until: () => boolean): Promise<void> {
     if (until() || !this.isOpen) return Promise.resolve();
     return new Promise((resolve) => this.waiting.push({ until, resolve }));

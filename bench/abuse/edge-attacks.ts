@@ -28,7 +28,7 @@ const refusedUpgrades: Attack = {
         line.write(handshake());
       }
       const allCut = await until(field, () => cut === lines.length);
-      // The working client's own is left.
+      // Only the connection of the working client is left.
       const isForgotten = await until(field, async () => (await bus.metric('arqonbus_websocket_connections')) === 1);
       for (const line of lines) line.destroy();
       return unmet({
@@ -43,7 +43,7 @@ const refusedUpgrades: Attack = {
 interface KeySet {
   readonly server: Server;
   readonly url: string;
-  /** How long it takes to answer. */
+  /** Response delay. */
   delayMs: number;
   sign(kid: string): Promise<string>;
 }
@@ -69,7 +69,7 @@ async function openKeySet(): Promise<KeySet> {
   return set;
 }
 
-/** How long the bus keeps from fetching the key set again. */
+/** Minimum interval between the bus's fetches of the key set. */
 const FETCH_INTERVAL_MS = 5_000;
 
 async function resetHandshakes({ bus, told, open, isOver }: Field, keySet: KeySet): Promise<readonly string[]> {

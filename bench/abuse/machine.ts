@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const MIB = 1_048_576;
 
-/** Resident memory of a process in MiB: the most it ever had where /proc tells that, else what `ps` says now. */
+/** Resident memory of a process in MiB: its peak if /proc reports it, else the current value from `ps`. */
 export function residentMib(pid: number): number {
   const status = textOf(`/proc/${pid}/status`);
   if (status !== undefined) {
@@ -13,19 +13,19 @@ export function residentMib(pid: number): number {
   return (Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) * 1024) / MIB;
 }
 
-/** How long the threads of a process were ready to run and waited for a processor, as the kernel counts it. */
+/** How long the threads of a process were runnable but waiting for a CPU, according to the kernel. */
 export class ProcessorWaits {
   private readonly main: string;
   private readonly others: readonly string[];
 
-  /** @param passing how many of its threads a message passes: the main thread alone, or that of the storage too */
+  /** @param passing the threads that a message passes: only the main thread, or also that of the storage */
   constructor(pid: number, passing: 'main' | 'storage') {
     const tasks = `/proc/${pid}/task`;
     this.main = `${tasks}/${pid}/schedstat`;
     this.others = passing === 'main' ? [] : threadsBeside(pid, tasks).map((name) => `${tasks}/${name}/schedstat`);
   }
 
-  /** Whether the kernel tells. */
+  /** Whether the kernel reports it. */
   get areKnown(): boolean {
     return textOf(this.main) !== undefined;
   }
@@ -36,8 +36,8 @@ export class ProcessorWaits {
   }
 
   /**
-   * Milliseconds that a message waited between two looks: for the main thread, and for the one of the others that waited
-   * longest. Which of them is the storage's, nothing tells.
+   * Milliseconds that a message waited between two readings: those of the main thread, plus the longest of the other
+   * threads, because the storage thread cannot be identified.
    */
   static between([main = 0, ...others]: readonly number[], [mainNow = 0, ...othersNow]: readonly number[]): number {
     const longest = Math.max(0, ...othersNow.map((now, at) => now - (others[at] ?? now)));

@@ -2,17 +2,17 @@ import type { Attack } from './attack.ts';
 import type { Told } from './client.ts';
 import type { WitnessFigures } from './witness.ts';
 
-/** What the working client's 99th percentile has to stay under, in milliseconds. */
+/** Upper limit for the working client's 99th percentile, in milliseconds. */
 export const MAX_P99_MS = 50;
 
 export interface Seen {
   readonly seconds: number;
   readonly witness: WitnessFigures;
   readonly rssMib: number;
-  /** How the bus ended; null while it runs. */
+  /** How the bus ended; null while it is running. */
   readonly end: string | null;
   readonly told: Told;
-  /** What else did not hold. */
+  /** Further failures. */
   readonly faults: readonly string[];
 }
 
@@ -28,7 +28,7 @@ export interface Outcome {
   readonly faults: readonly string[];
 }
 
-/** Whether the bus held, with a sentence for everything that did not. */
+/** Whether the bus held, with a sentence for every failure. */
 export function outcomeOf(
   { name, title, maxRssMib }: Pick<Attack, 'name' | 'title' | 'maxRssMib'>,
   seen: Seen,
@@ -41,7 +41,7 @@ export function outcomeOf(
     const why = witness.refusal === null ? '' : ` (${witness.refusal})`;
     faults.push(`the working client lost ${witness.lost} of ${witness.sent}${why}`);
   }
-  // Without any round trip there is no percentile, which is under no bound.
+  // Without round trips the percentile is NaN, which must count as a failure.
   if (!(witness.p99 < MAX_P99_MS)) faults.push(`its p99 is ${ms(witness.p99)}, not under ${MAX_P99_MS} ms`);
   if (!(rssMib < maxRssMib)) faults.push(`the bus had ${Math.round(rssMib)} MiB, not under ${maxRssMib}`);
   faults.push(...seen.faults.map((fault) => `not so: ${fault}`));
@@ -79,7 +79,7 @@ export function tableOf(outcomes: readonly Outcome[]): string {
 
 const MARKS = /^<!-- abuse -->\n[\s\S]*?^<!-- \/abuse -->$/m;
 
-/** The page with the table between its marks. Throws when it has none. */
+/** The page with the table between its markers. Throws if it has none. */
 export function intoPage(page: string, table: string): string {
   if (!MARKS.test(page)) throw new Error('The page has no lines <!-- abuse --> and <!-- /abuse --> to write between.');
   return page.replace(MARKS, () => `<!-- abuse -->\n\n${table}\n\n<!-- /abuse -->`);

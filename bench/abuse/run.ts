@@ -8,9 +8,9 @@ import { intoPage, type Outcome, outcomeOf, tableOf } from './report.ts';
 import { TRAFFIC_ATTACKS } from './traffic-attacks.ts';
 
 const ATTACKS: readonly Attack[] = [...TRAFFIC_ATTACKS, ...EDGE_ATTACKS];
-/** The time of one attack, in milliseconds. */
+/** Duration of one attack, in milliseconds. */
 const ATTACK_MS = 25_000;
-/** For starting, preparing and ending as well. */
+/** Including start, preparation and end. */
 const ALL_MS = 55_000;
 const RSS_EVERY_MS = 250;
 
@@ -25,7 +25,7 @@ Exit code 1 when the bus did not hold.
   --help
 `;
 
-/** One attack on a fresh bus. Rejects when it could not be carried out. */
+/** Runs one attack on a new bus. Rejects if it could not be carried out. */
 async function carryOut(attack: Attack): Promise<Outcome> {
   const stage = await attack.stage();
   const bus = await BusProcess.start(stage.serve);
@@ -65,7 +65,7 @@ async function carryOut(attack: Attack): Promise<Outcome> {
   }
 }
 
-/** No attack may take longer than it was given, whatever does not answer. */
+/** Enforces the time limit of an attack, even if something hangs. */
 async function inTime(attack: Attack): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined;
   const overdue = new Promise<never>((_resolve, reject) => {

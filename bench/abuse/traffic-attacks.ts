@@ -4,7 +4,7 @@ import { WITH_AUTH } from '../../test/fixtures/tokens.ts';
 import { type Attack, flood, unmet, until, user } from './attack.ts';
 import { type Client, type Frame, tell } from './client.ts';
 
-/** Half of the answers are left unread at first: the bus must hold them back, not hold them. */
+/** The answers are not read at first: the bus must not buffer them all. */
 const historyCalls: Attack = {
   name: 'history',
   title: '440 pipelined `history` calls on 10 MB',
@@ -43,7 +43,7 @@ const historyCalls: Attack = {
 
 const JOB_OWNERS = 50;
 
-/** 50 owners have as many jobs as they may, 1,000 in all; one of them asks for 1,000 large ones. */
+/** 50 owners have the maximum number of jobs, 1,000 in total; one of them requests 1,000 large ones. */
 const cronJobs: Attack = {
   name: 'cron',
   title: '1,000 cron jobs, each every second',
@@ -178,7 +178,7 @@ const deafReaders: Attack = {
 const PAIRS = 25;
 const MAX_HOPS = 64;
 
-/** Each answers what the other one says, and begins anew when the bus has stopped them. */
+/** Each agent replies to the other, and starts again when the bus has stopped them. */
 const loops: Attack = {
   name: 'loops',
   title: `${2 * PAIRS} agents in pairs that answer each other`,

@@ -2,16 +2,16 @@ import { WebSocket } from 'ws';
 import { ProcessorWaits } from './machine.ts';
 
 /**
- * The working client beside an attack, a process of its own: it publishes 100 messages a second to a channel that it is a
- * member of, each with an ack asked for, and waits for both ack and message. It keeps its pace whatever the bus does,
- * so that a stall shows in every message that should have been sent during it.
+ * The working client during an attack, in a separate process: it publishes 100 messages per second to a channel it
+ * has joined, each with an ack, and waits for both ack and message. It keeps this rate regardless of the bus, so that a
+ * stall shows in every message that was due during it.
  *
- * The machine is shared with the attack and whatever else runs. What that costs is subtracted: from each round trip the
- * time that this process, the bus and, where there is one, the thread of its storage waited for a processor meanwhile, as
- * the kernel counts it; or, where it does not, how late this process's own timer was.
+ * The machine is shared with the attack and other processes. Their cost is subtracted: from each round trip the time
+ * during which this process, the bus and, if there is one, its storage thread waited for a CPU, according to the
+ * kernel; or, if that is unknown, the delay of this process's own timer.
  */
 const EVERY_MS = 10;
-/** After the end, how long the last answers may take. */
+/** How long to wait for the last answers, in milliseconds. */
 const GRACE_MS = 5_000;
 const LATE = new Set(['ack', 'error']);
 
@@ -27,17 +27,17 @@ export interface WitnessFigures {
   readonly sent: number;
   /** Messages that were refused, never acknowledged or never delivered. */
   readonly lost: number;
-  /** Of the round trips, in milliseconds. */
+  /** Round trips, in milliseconds. */
   readonly p50: number;
   readonly p99: number;
   readonly worst: number;
-  /** The 99th percentile with nothing subtracted. */
+  /** The 99th percentile without any subtraction. */
   readonly rawP99: number;
-  /** What the first refusal said. */
+  /** The first refusal. */
   readonly refusal: string | null;
 }
 
-/** How late the own timer was, and what each thread waited for a processor: of this process, and of the bus. */
+/** The delay of the own timer, and the CPU wait of each thread of this process and of the bus. */
 interface Waits {
   readonly late: number;
   readonly own: readonly number[];
@@ -62,7 +62,7 @@ class Witness {
   private refusal: string | null = null;
   private timer: NodeJS.Timeout | undefined;
   private due = 0;
-  /** How late the own timer was, in all. */
+  /** Total delay of the own timer. */
   private late = 0;
   private onEmpty: (() => void) | undefined;
 
@@ -131,7 +131,7 @@ class Witness {
     return { late: this.late, own: this.own.now(), bus: this.bus.now() };
   }
 
-  /** Milliseconds that the machine, not the bus, has taken since. */
+  /** Milliseconds since then that are due to the machine, not the bus. */
   private waitedSince(before: Waits): number {
     const now = this.waits();
     if (!this.own.areKnown || !this.bus.areKnown) return now.late - before.late;
@@ -156,7 +156,7 @@ class Witness {
     if (this.ws.readyState === WebSocket.OPEN) this.ws.send(JSON.stringify({ version: '1.0', ...envelope }));
   }
 
-  /** Sends no more, waits for what is open, and tells. */
+  /** Stops sending, waits for open messages, and returns the results. */
   async finish(): Promise<WitnessFigures> {
     clearTimeout(this.timer);
     if (this.open.size > 0 && this.ws.readyState === WebSocket.OPEN) {
@@ -175,7 +175,7 @@ class Witness {
   }
 }
 
-/** Percentiles of round trips; NaN without any. */
+/** Percentiles of round trips; NaN if there are none. */
 export function spread(trips: readonly number[]): { p50: number; p99: number; worst: number } {
   const sorted = [...trips].sort((one, other) => one - other);
   const at = (share: number): number =>

@@ -10,12 +10,14 @@ import { templateFor } from './publish.ts';
 import { publisherArrivals } from './refusals.ts';
 import { clock, Tally } from './tally.ts';
 
-/** Channels of before the measurement, so that what a server does once is not counted per channel. */
+/** Channels created before the measurement, so that one-time costs of a server are not counted per channel. */
 const FIRST = 1000;
-/** Channels that are written to in one go. */
+/** Channels per write. */
 const BATCH = 500;
 
-/** Publishes one event to each of many channels, which then rest: what each costs in memory, its event included. */
+/**
+ * Publishes one event to each of many channels, which then stay idle, and measures the memory of each with its event.
+ */
 export async function runChannels(
   scenario: ChannelsScenario,
   dialect: Dialect,
@@ -31,7 +33,7 @@ export async function runChannels(
   publisher.count(publisherArrivals(dialect, faults));
   const last = templateFor(dialect, CHANNEL);
 
-  /** A server takes the messages of a connection in their order: who has the last one knows that all were taken. */
+  /** A server processes a connection's messages in order, so the last one shows that all were processed. */
   const publish = async (from: number, to: number): Promise<void> => {
     for (let at = from; at < to; at += BATCH) {
       const numbers = Array.from({ length: Math.min(BATCH, to - at) }, (_, index) => at + index);

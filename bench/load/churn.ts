@@ -12,10 +12,10 @@ import { openConnections } from './open-connections.ts';
 import { clock } from './tally.ts';
 import { runTraffic } from './traffic.ts';
 
-/** What members get that nobody publishes to is of no interest, but keep-alives are answered. */
+/** Members of unused channels receive nothing of interest, but keep-alives are answered. */
 const IGNORED: Arrivals = { every: Number.POSITIVE_INFINITY, inspect: () => {}, arrived: () => {}, aside: () => {} };
 
-/** Members of many channels come and go while one publisher sends to one subscriber, whose latency is measured. */
+/** Members of many channels are replaced while one publisher sends to one subscriber, whose latency is measured. */
 export async function runChurn(scenario: ChurnScenario, dialect: Dialect, job: Job, faults: Faults): Promise<Figures> {
   const options = { port: job.port, dialect, lost: faults.fault };
   const channelOf = (number: number): string => channelNumbered(number % scenario.channels);

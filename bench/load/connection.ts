@@ -10,16 +10,16 @@ import { MarkReceiver } from './mark-receiver.ts';
 import { RecordReceiver } from './record-receiver.ts';
 import { UnframingReceiver } from './unframing-receiver.ts';
 
-/** All sockets read into one buffer: what is in it is used up before the next read. */
+/** All sockets read into one buffer, whose content is processed before the next read. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 const CONVERSATION_MS = 30_000;
 
 export interface ConnectionOptions {
   readonly port: number;
   readonly dialect: Dialect;
-  /** Request target, when not the dialect's own. */
+  /** Request target; default: the dialect's. */
   readonly path?: string;
-  /** The connection ended although nobody here ended it. */
+  /** The connection ended unexpectedly. */
   readonly lost: (reason: string) => void;
 }
 
@@ -30,7 +30,7 @@ interface Waiting {
 }
 
 /**
- * A client connection made of a bare socket: it talks text while it is set up, then only counts what arrives. Made by
+ * A client connection on a bare socket: exchanges text during setup, then only counts messages. Created by
  * {@link Connection.open}.
  */
 export class Connection implements ControlFrames {
@@ -38,7 +38,7 @@ export class Connection implements ControlFrames {
   readonly #lost: (reason: string) => void;
   readonly #socket: Socket;
   #receiver: Receiver | undefined;
-  /** Bytes and text of the conversation that no exchange has used yet. */
+  /** Bytes and text of the conversation not consumed by an exchange yet. */
   #bytes: Buffer = Buffer.alloc(0);
   #heard = '';
   #waiting: Waiting | undefined;
@@ -58,7 +58,9 @@ export class Connection implements ControlFrames {
     this.#socket.on('close', () => this.#end('the server closed the connection'));
   }
 
-  /** Connects, upgrades and goes through the dialect's opening. Rejects with a sentence when the server does otherwise. */
+  /**
+   * Connects, upgrades and performs the dialect's opening exchanges. Rejects with a sentence if the server deviates.
+   */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
     const path = options.path ?? options.dialect.path;
@@ -68,7 +70,7 @@ export class Connection implements ControlFrames {
     return connection;
   }
 
-  /** Goes through all exchanges and answers what it heard in the last. */
+  /** Performs all exchanges and returns the text received in the last one. */
   async converse(exchanges: readonly Exchange[]): Promise<string> {
     let answer = '';
     for (const { send, expect } of exchanges) {
@@ -78,12 +80,12 @@ export class Connection implements ControlFrames {
     return answer;
   }
 
-  /** From now on messages are counted, all of one channel. */
+  /** From now on counts messages, all of one channel. */
   count(arrivals: Arrivals, channel: string = CHANNEL): void {
     this.#receive(this.#receiverFor(this.#answering(arrivals), channel));
   }
 
-  /** From now on messages are counted by their marks, however the server packs them. */
+  /** From now on counts messages by their marks, however the server packs them. */
   countMarks(arrivals: Arrivals): void {
     const marks = new MarkReceiver(arrivals, this.#dialect.refusal);
     this.#receive(this.#dialect.transport === 'websocket' ? new UnframingReceiver(marks, this) : marks);
@@ -102,7 +104,7 @@ export class Connection implements ControlFrames {
     };
   }
 
-  /** What was read and not used in the conversation goes first. */
+  /** Bytes left from the conversation are processed first. */
   #receive(receiver: Receiver): void {
     this.#receiver = receiver;
     receiver.receive(this.#bytes, 0, this.#bytes.length);
@@ -113,14 +115,14 @@ export class Connection implements ControlFrames {
     this.#socket.write(bytes);
   }
 
-  /** Sends a text of the dialect. */
+  /** Sends a text in the dialect. */
   say(text: string): void {
     const payload = Buffer.from(text);
     const opcode = this.#dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
     this.#socket.write(this.#dialect.transport === 'websocket' ? maskedFrame(opcode, payload) : payload);
   }
 
-  /** Cuts the line, as a network does. */
+  /** Breaks the connection, like a network failure. */
   cut(): void {
     this.#ended = true;
     this.#socket.destroy();
@@ -148,13 +150,13 @@ export class Connection implements ControlFrames {
     return transport === 'websocket' ? new UnframingReceiver(inner, this) : inner;
   }
 
-  /** An answer to HTTP/1.0 comes in one piece, not in chunks that may cut a message anywhere. */
+  /** An HTTP/1.0 response is not chunked, so chunk headers cannot split a message. */
   #request(path: string): void {
     this.#socket.write(`GET ${path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n`);
   }
 
   async #upgrade(path: string): Promise<void> {
-    // Nothing here checks the accept value, so every connection may use the same key.
+    // The accept value is not checked, so all connections can use the same key.
     this.#socket.write(
       `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#socket.remotePort ?? ''}\r\nUpgrade: websocket\r\n` +
         'Connection: Upgrade\r\nSec-WebSocket-Key: YmVuY2htYXJrIGxvYWQgIQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
@@ -189,7 +191,7 @@ export class Connection implements ControlFrames {
     return true;
   }
 
-  /** Turns bytes of the conversation into heard text, and ends the wait when the expected text is in it. */
+  /** Converts bytes of the conversation to text, and ends the wait once it contains the expected text. */
   #listen(): void {
     if (this.#dialect.transport !== 'websocket') this.#hearBytes(this.#bytes.length);
     else if (!this.#inFrames) {
@@ -210,7 +212,7 @@ export class Connection implements ControlFrames {
     this.#bytes = this.#bytes.subarray(size);
   }
 
-  /** Keep-alives are answered here too: whoever waits for thousands of others to connect waits for long. */
+  /** Keep-alives are also answered here, because opening thousands of connections takes long. */
   #hearFrame(size: number): void {
     const opcode = opcodeOf(this.#bytes, 0);
     const payload = this.#bytes.subarray(headerBytes(this.#bytes, 0, size), size);
@@ -224,7 +226,7 @@ export class Connection implements ControlFrames {
     this.#hearBytes(size);
   }
 
-  /** Length of the whole frame at the start of the unused bytes, 0 when there is none. */
+  /** Length of the complete frame at the start of the unused bytes, 0 if there is none. */
   #frameBytes(): number {
     const end = this.#bytes.length;
     const body = end === 0 ? 2 : headerBytes(this.#bytes, 0, end);

@@ -1,4 +1,4 @@
-/** Rejects on the first thing that goes wrong, and never resolves. */
+/** Rejects on the first failure, and never resolves. */
 export interface Faults {
   readonly failed: Promise<never>;
   fault(reason: string): void;
@@ -9,7 +9,7 @@ export function makeFaults(): Faults {
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
   });
-  // It is raced against the run; a fault between two races must not end the process.
+  // It is raced against the run; a failure between two races must not crash the process.
   failed.catch(() => {});
   return { failed, fault: (reason) => fail(new Error(reason)) };
 }

@@ -1,4 +1,4 @@
-/** Just as much of RFC 6455 as a client's outgoing frames need. */
+/** The part of RFC 6455 needed for a client's outgoing frames. */
 
 export const OPCODE_TEXT = 0x1;
 export const OPCODE_BINARY = 0x2;
@@ -7,12 +7,12 @@ export const OPCODE_PING = 0x9;
 export const OPCODE_PONG = 0xa;
 
 /**
- * A constant key is as much work for the server as a random one, and lets frames be built ahead of time. It must not be
- * zero: servers skip the unmasking of a zero key.
+ * A constant key is as much work for the server as a random one, and allows prebuilt frames. Must not be zero: servers
+ * skip unmasking with a zero key.
  */
 const MASK: readonly [number, number, number, number] = [0x5a, 0xc3, 0x17, 0x9e];
 
-/** The key byte that covers the payload byte at `offset`. */
+/** The key byte for the payload byte at `offset`. */
 export function maskAt(offset: number): number {
   return MASK[offset & 3]!;
 }

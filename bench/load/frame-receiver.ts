@@ -3,19 +3,19 @@ import { tellControlFrame } from './control-frame.ts';
 import { OPCODE_CLOSE } from './frame-bytes.ts';
 import { headerBytes, opcodeOf, payloadBytes } from './frame-header.ts';
 
-/** Data frames shorter than this are no messages: the benchmark's own are longer by far. */
+/** Shorter data frames are not messages: the benchmark's own are much longer. */
 const SHORTEST_MESSAGE = 64;
 
 /**
- * Counts WebSocket messages (one frame each) by walking from header to header, without copying or decoding payloads.
- * A frame counts when its last byte is there.
+ * Counts WebSocket messages (one frame each) by walking from header to header, without copying or decoding payloads. A
+ * frame counts once its last byte has arrived.
  */
 export class FrameReceiver implements Receiver {
   readonly #arrivals: Arrivals;
   readonly #control: ControlFrames;
-  /** Bytes missing of a message whose beginning has passed. */
+  /** Missing bytes of a message whose start was in an earlier chunk. */
   #missing = 0;
-  /** The beginning of a header, control frame or aside that the last chunk cut. */
+  /** The start of a header, control frame or aside that was cut by the end of the last chunk. */
   #cut: Buffer | undefined;
   #received = 0;
   #nextInspection: number;

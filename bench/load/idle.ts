@@ -9,13 +9,16 @@ import { openConnections } from './open-connections.ts';
 import { cpuSeconds, residentKib } from './process-figures.ts';
 import { clock } from './tally.ts';
 
-/** Connections opened first and kept, so that what a server does once (loading, compiling) is not counted per connection. */
+/**
+ * Connections opened before the measurement, so that one-time costs of a server (loading, compiling) are not counted
+ * per connection.
+ */
 const FIRST = 100;
-/** Resident memory has settled when it moves less than this share within a second. */
+/** Resident memory has settled if it changes by less than this share within a second. */
 const SETTLED = 0.005;
 const SETTLE_SECONDS = 10;
 
-/** Opens connections that then do nothing: how fast they are accepted, and what each costs in memory. */
+/** Opens connections that then stay idle: measures the accept rate and the memory of each. */
 export async function runIdle(scenario: IdleScenario, dialect: Dialect, job: Job, faults: Faults): Promise<Figures> {
   const options = { port: job.port, dialect, lost: faults.fault };
   const exchanges = () => (scenario.subscribed ? dialect.subscribe(CHANNEL) : []);

@@ -3,7 +3,7 @@ import { machineCpuSeconds } from '../machine-time.ts';
 import { cpuSeconds, residentKib } from './process-figures.ts';
 import { clock, type Progress } from './tally.ts';
 
-/** Measures from its making on: the tally's counts against wall time and the CPU time of both processes. */
+/** Measures from its creation: the tally's counts against wall time and the CPU time of both processes. */
 export class Interval {
   readonly #tally: Progress;
   readonly #pid: number;

@@ -1,4 +1,4 @@
-/** The load generator's process: runs one job against one server and prints the outcome. Started by `measure.ts`. */
+/** The load generator process: runs one job against one server and prints the outcome. Started by `measure.ts`. */
 import type { Figures } from '../figures.ts';
 import { peerNamed } from '../peers/all.ts';
 import { runChannels } from './channels.ts';

@@ -3,17 +3,19 @@ import type { Arrivals, Receiver } from './arrivals.ts';
 import { isMark, MARK_BYTES } from './message.ts';
 
 /**
- * Counts messages by their marks, for streams whose messages are neither frames nor records of one length: many in a frame,
- * an event of several lines, a whole history in one answer.
+ * Counts messages by their marks, for streams whose messages are neither frames nor records of a fixed length: several
+ * per frame, an event of several lines, a whole history in one response.
  */
 export class MarkReceiver implements Receiver {
   readonly #arrivals: Arrivals;
-  /** What a stretch without a mark holds when the server refuses something; such text is an aside. */
+  /** Text that indicates a refusal in a part without a mark; such a part is an aside. */
   readonly #refusal: string | undefined;
-  /** The beginning of a mark that the last chunk cut, then as much of the next chunk as may complete it. */
+  /**
+   * The start of a mark that was cut by the end of the last chunk, then as much of the next chunk as may complete it.
+   */
   readonly #bridge: Buffer = Buffer.alloc(2 * MARK_BYTES);
   #cut = 0;
-  /** How far the last mark was from the one before: where the next one is tried first. */
+  /** Distance between the last two marks: where the next one is tried first. */
   #gap = MARK_BYTES;
   #received = 0;
   #nextInspection: number;
@@ -35,14 +37,14 @@ export class MarkReceiver implements Receiver {
     }
   }
 
-  /** Looks for the mark that was cut. Answers where to go on in the chunk. */
+  /** Looks for the mark that was cut. Returns where to continue in the chunk. */
   #cross(bytes: Buffer, start: number, end: number): number {
     const taken = Math.min(MARK_BYTES, end - start);
     bytes.copy(this.#bridge, this.#cut, start, start + taken);
     const beginning = this.#cut;
     const size = beginning + taken;
     this.#cut = 0;
-    // The first tilde may be one of the text, and the mark's may stand behind it.
+    // The first tilde may belong to the text, with the mark's tilde after it.
     for (let at = this.#bridge.indexOf(TILDE); at !== -1 && at < beginning; at = this.#bridge.indexOf(TILDE, at + 1)) {
       if (isMark(this.#bridge, at, size)) {
         this.#count(this.#bridge, at);

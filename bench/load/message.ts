@@ -1,7 +1,7 @@
 import { ID_LEAD, ID_PREFIX_BYTES, NUMBER_DIGITS, TILDE, TIME_DIGITS } from '../envelope.ts';
 import { maskAt, maskedFrame, maskedHeaderBytes } from './frame-bytes.ts';
 
-/** Bytes of a mark, its three tildes included. */
+/** Length of a mark, including its three tildes. */
 export const MARK_BYTES: number = NUMBER_DIGITS + TIME_DIGITS + 3;
 const ZERO = 0x30;
 
@@ -12,17 +12,17 @@ export interface Mark {
   readonly time: number;
 }
 
-/** Makes messages by overwriting the changing digits in copies of one prebuilt frame. */
+/** Creates messages by overwriting the variable digits in copies of one prebuilt frame. */
 export class MessageTemplate {
   readonly #frame: Buffer;
-  /** Where the payload starts in the frame; the mask counts from there. 0 on a bare TCP stream, which has no mask. */
+  /** Start of the payload in the frame, where the mask starts. 0 on bare TCP, which has no mask. */
   readonly #head: number;
   readonly #masked: boolean;
   readonly #idAt: number;
   readonly #numberAt: number;
   readonly #timeAt: number;
 
-  /** `opcode` undefined: the text goes over bare TCP. */
+  /** @param opcode undefined: the text is sent over bare TCP */
   constructor(text: string, opcode: number | undefined) {
     const payload = Buffer.from(text);
     this.#masked = opcode !== undefined;
@@ -34,7 +34,7 @@ export class MessageTemplate {
     this.#timeAt = this.#numberAt + NUMBER_DIGITS + 1;
   }
 
-  /** The frames of messages `first` … `first + count - 1`, one after the other, all sent at `time`. */
+  /** The consecutive frames of messages `first` … `first + count - 1`, all sent at `time`. */
   frames(first: number, count: number, time: number): Buffer {
     const size = this.#frame.length;
     const frames = Buffer.allocUnsafe(size * count);
@@ -58,7 +58,7 @@ export class MessageTemplate {
   }
 }
 
-/** Where the mark lies in `bytes[start, end)`, or -1. `guess` is tried first: it is where the last message had it. */
+/** The position of the mark in `bytes[start, end)`, or -1. Tries `guess` first, the position in the last message. */
 export function findMark(bytes: Buffer, start: number, end: number, guess: number): number {
   if (isMark(bytes, start + guess, end)) return start + guess;
   for (let at = bytes.indexOf(TILDE, start); at !== -1 && at < end; at = bytes.indexOf(TILDE, at + 1)) {
@@ -67,7 +67,7 @@ export function findMark(bytes: Buffer, start: number, end: number, guess: numbe
   return -1;
 }
 
-/** Whether a whole mark lies at `at`, before `end`. */
+/** Whether a complete mark is at `at`, before `end`. */
 export function isMark(bytes: Buffer, at: number, end: number): boolean {
   return (
     at + MARK_BYTES <= end &&
@@ -77,7 +77,7 @@ export function isMark(bytes: Buffer, at: number, end: number): boolean {
   );
 }
 
-/** Reads the mark at `at`, as {@link findMark} found it. */
+/** Reads the mark at `at`, as found by {@link findMark}. */
 export function readMark(bytes: Buffer, at: number): Mark {
   return {
     number: digitsAt(bytes, at + 1, NUMBER_DIGITS),

@@ -1,12 +1,12 @@
 import type { Exchange } from '../peers/peer.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 
-/** Handshakes under way at once: enough to keep a server busy, few enough for its listen backlog. */
+/** Concurrent handshakes: enough to keep a server busy, few enough for its listen backlog. */
 const AT_ONCE = 128;
 
 /**
- * Opens `count` connections and has each go through the exchanges that it is given by its number. They are answered in the order
- * of their numbers. Rejects with the first refusal.
+ * Opens `count` connections and performs the exchanges given for each number. Returns them in the order of their
+ * numbers. Rejects with the first refusal.
  */
 export async function openConnections(
   count: number,

@@ -5,10 +5,10 @@ import { OPCODE_BINARY, OPCODE_TEXT } from './frame-bytes.ts';
 import { MessageTemplate } from './message.ts';
 import { clock, type Tally } from './tally.ts';
 
-/** From this far ahead a due time is waited for by yielding instead of by a timer, which is a millisecond too coarse. */
+/** Closer to a due time than this, yield instead of using a timer, whose resolution of a millisecond is too coarse. */
 const CLOSE_US = 2000;
 
-/** What a publisher of a channel sends. */
+/** The messages of a channel's publisher. */
 export function templateFor(dialect: Dialect, channel: string): MessageTemplate {
   const opcode = dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
   const text = dialect.publish(envelopeFor(channel), channel);
@@ -17,11 +17,11 @@ export function templateFor(dialect: Dialect, channel: string): MessageTemplate 
 
 /** A running publisher. */
 export interface Publishing {
-  /** Sends nothing more. */
+  /** Stops sending. */
   stop(): void;
 }
 
-/** Keeps `window` messages in flight: whatever completes within one chunk received is made up for in one write. */
+/** Keeps `window` messages in flight: all that complete within one received chunk are replaced in one write. */
 export function publishWindow(
   publisher: Connection,
   template: MessageTemplate,
@@ -44,8 +44,8 @@ export function publishWindow(
 }
 
 /**
- * Sends `rate` messages a second, evenly. Each carries the time it was due, not the time it was sent: a stall of the
- * server or of the generator shows in the latency of everything it delayed.
+ * Sends `rate` messages per second, evenly. Each contains the time it was due, not the time it was sent: a stall of the
+ * server or the generator shows in the latency of everything it delayed.
  */
 export function publishPaced(publisher: Connection, template: MessageTemplate, tally: Tally, rate: number): Publishing {
   const start = clock();
@@ -60,8 +60,8 @@ export function publishPaced(publisher: Connection, template: MessageTemplate, t
       publisher.write(template.frames(tally.published, 1, due));
       ahead = dueTime(tally.published) - clock();
     }
-    // While messages are on their way it polls: on loopback the sender pays for waking a receiver that sleeps, which no
-    // remote client would make it do.
+    // Polls while messages are in flight: on loopback the sender pays for waking a sleeping receiver, which it would
+    // not for a remote client.
     if (ahead > CLOSE_US && tally.inFlight === 0) setTimeout(tick, (ahead - CLOSE_US) / 1000);
     else setImmediate(tick);
   };

@@ -3,16 +3,16 @@ import type { Arrivals, Receiver } from './arrivals.ts';
 const NEWLINE = 0x0a;
 
 /**
- * Counts messages in a byte stream where each is a record of one fixed length that starts with a known byte (NATS `MSG`,
- * Redis `*3`). Anything else is a line of its own: an aside.
+ * Counts messages in a byte stream where each is a record of one fixed length that starts with a known byte (NATS
+ * `MSG`, Redis `*3`). Anything else is a separate line: an aside.
  */
 export class RecordReceiver implements Receiver {
   readonly #arrivals: Arrivals;
   readonly #lead: number;
   readonly #size: number;
-  /** Bytes missing of the current record, 0 between records. */
+  /** Missing bytes of the current record, 0 between records. */
   #missing = 0;
-  /** The aside being read, undefined outside of one. */
+  /** The aside being read; undefined outside of one. */
   #line: string | undefined;
   #received = 0;
   #nextInspection: number;

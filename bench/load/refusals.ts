@@ -2,7 +2,7 @@ import type { Dialect } from '../peers/peer.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Faults } from './faults.ts';
 
-/** A publisher is owed no messages. What a server tells it is a refusal, or an answer in its own protocol. */
+/** A publisher expects no messages: anything it receives is a refusal, or a reply of the protocol. */
 export function publisherArrivals(dialect: Dialect, faults: Faults): Arrivals {
   return {
     every: 1,

@@ -12,13 +12,16 @@ import { templateFor } from './publish.ts';
 import { publisherArrivals } from './refusals.ts';
 import { clock, Tally } from './tally.ts';
 
-/** Handshakes under way at once: as many as the queue of a listening socket holds, so that none waits for a second try. */
+/** Concurrent handshakes: as many as the listen queue of a socket holds, so that none has to retry. */
 const AT_ONCE = 500;
 const REPLAY_MS = 60_000;
-/** For the server to notice who has gone. */
+/** Time for the server to notice the lost connections. */
 const GONE_MS = 1000;
 
-/** Subscribers are cut off, `events` are published, and all come back at once: how soon each has what it missed. */
+/**
+ * Disconnects the subscribers, publishes `events`, and reconnects all at once: measures how soon each has what it
+ * missed.
+ */
 export async function runResume(
   scenario: ResumeScenario,
   dialect: Dialect,
@@ -82,7 +85,7 @@ export async function runResume(
   };
 }
 
-/** Publishes so many messages and waits until the witness has them. */
+/** Publishes `count` messages and waits until the witness has received them. */
 async function publishAll(count: number, publisher: Connection, dialect: Dialect, seen: Tally): Promise<void> {
   const there = new Promise<void>((resolve) => {
     seen.onProgress = () => seen.completed === count && resolve();

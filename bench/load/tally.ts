@@ -2,9 +2,9 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import type { Arrivals } from './arrivals.ts';
 import { findMark, readMark } from './message.ts';
 
-/** Messages that may be on their way at once, unless a tally is made for fewer. A power of two. */
+/** Default maximum of messages in flight. A power of two. */
 const IN_FLIGHT = 1 << 16;
-/** The histogram's range and resolution: 1 µs to 10 minutes, three significant digits. */
+/** Range and resolution of the histogram: 1 µs to 10 minutes, three significant digits. */
 const LATENCY = { lowest: 1, highest: 600_000_000, figures: 3 };
 
 /** A histogram of times in microseconds. */
@@ -12,15 +12,15 @@ export function createLatency(): RecordableHistogram {
   return createHistogram(LATENCY);
 }
 
-/** What a measurement reads of one channel's counts, or of many channels' together. */
+/** The counts that a measurement reads, of one channel or of several together. */
 export interface Progress {
-  /** Messages arrived at subscribers. */
+  /** Messages received by subscribers. */
   readonly deliveries: number;
-  /** Messages that have reached every subscriber. */
+  /** Messages received by every subscriber. */
   readonly completed: number;
   readonly inFlight: number;
   readonly latency: RecordableHistogram;
-  /** Starts the measurement: what came so far was to warm up. */
+  /** Starts the measurement, after the warm-up. */
   restart(): void;
 }
 
@@ -30,29 +30,31 @@ export function clock(): number {
 }
 
 /**
- * Adds up what all subscribers of a run receive. Each gets the messages 1, 2, 3, … in order, so a message is complete when
- * the last subscriber has counted that far. Inspected messages prove it: a mark that is not the expected number is a fault.
+ * Sums up what all subscribers of a run receive. Each gets the messages 1, 2, 3, … in order, so a message is complete
+ * when the last subscriber has counted that far. Inspected messages verify this: a mark with an unexpected number is a
+ * fault.
  */
 export class Tally implements Progress {
   deliveries = 0;
-  /** All messages up to this one have reached every subscriber. */
+  /** All messages up to this one have been received by every subscriber. */
   completed = 0;
   readonly latency: RecordableHistogram;
-  /** Called when `completed` has grown, at most once per chunk received. */
+  /** Called when `completed` has increased, at most once per received chunk. */
   onProgress: () => void = () => {};
   readonly #subscribers: number;
   readonly #every: number;
   readonly #fault: (reason: string) => void;
-  /** How many subscribers a message (by its number modulo the length) has yet to reach. */
+  /** The number of subscribers still to receive a message, by its number modulo the length. */
   readonly #awaited: Int32Array;
   readonly #mask: number;
-  /** Where in a message the last mark was. */
+  /** Position of the last mark within its message. */
   #markAt = 0;
   #published = 0;
 
   /**
-   * `every`: latency is taken from each subscriber's every how many-th message. Of many channels each has a tally; they
-   * share a histogram, and `most` messages (a power of two) may be on their way in each.
+   * @param every latency is measured for every n-th message of each subscriber
+   * @param latency shared by the tallies of several channels
+   * @param most maximum messages in flight, a power of two
    */
   constructor(
     subscribers: number,
@@ -123,12 +125,12 @@ export class Tally implements Progress {
   }
 }
 
-/** The counts of many channels as one. */
+/** The combined counts of several channels. */
 export class Tallies implements Progress {
   readonly latency: RecordableHistogram;
   readonly #all: readonly Tally[];
 
-  /** `latency` is the histogram that all of them share. */
+  /** @param latency the histogram that all of them share */
   constructor(all: readonly Tally[], latency: RecordableHistogram) {
     this.#all = all;
     this.latency = latency;

@@ -14,14 +14,17 @@ import { type Publishing, publishPaced, publishWindow, templateFor } from './pub
 import { publisherArrivals } from './refusals.ts';
 import { createLatency, type Progress, Tallies, Tally } from './tally.ts';
 
-/** Under full load the latency of every 16th message per subscriber: reading a mark must not slow the counting. */
+/**
+ * Under full load, latency is measured for every 16th message per subscriber: reading a mark must not slow the
+ * counting.
+ */
 const SATURATED_EVERY = 16;
 /** A server that delivers nothing for this long has stalled. */
 const STALL_MS = 10_000;
-/** Messages of one chat channel that may be on their way; there is one at a time. */
+/** Maximum messages in flight of one chat channel; there is only one at a time. */
 const CHAT_IN_FLIGHT = 2;
 
-/** Runs a scenario with a publisher against the job's server. Subscribers may speak otherwise, at a port of their own. */
+/** Runs a scenario with a publisher against the job's server. Subscribers may use another dialect and port. */
 export async function runTraffic(
   scenario: ClosedScenario | SseScenario | PacedScenario,
   dialect: Dialect,
@@ -45,7 +48,7 @@ export async function runTraffic(
   return figures;
 }
 
-/** Many small channels at once: the work is in finding them, not in copying to many. */
+/** Many small channels at once: the work is in looking them up, not in copying to many subscribers. */
 export async function runChat(scenario: ChatScenario, dialect: Dialect, job: Job, faults: Faults): Promise<Figures> {
   const options = { port: job.port, dialect, lost: faults.fault };
   const { channels, subscribers } = scenario;
@@ -53,7 +56,7 @@ export async function runChat(scenario: ChatScenario, dialect: Dialect, job: Job
   const members = await openConnections(channels * subscribers, options, (n) => dialect.subscribe(channelOf(n)));
   const publishers = await openConnections(channels, options);
   const latency = createLatency();
-  // A member gets few messages a second, however busy the server is: each is looked at.
+  // A member gets few messages per second, however busy the server is, so each is inspected.
   const tallies = publishers.map(() => new Tally(subscribers, 1, faults.fault, latency, CHAT_IN_FLIGHT));
   for (const [n, member] of members.entries()) member.count(tallies[n % channels]!.subscriber(), channelOf(n));
   const publishing = publishers.map((publisher, n) => {
@@ -65,7 +68,7 @@ export async function runChat(scenario: ChatScenario, dialect: Dialect, job: Job
   return figures;
 }
 
-/** Measures what the generator takes in when a server does nothing but send. */
+/** Measures how fast the generator can receive when the server does nothing but send. */
 export async function runReceive(
   scenario: ReceiveScenario,
   dialect: Dialect,

@@ -3,13 +3,13 @@ import { tellControlFrame } from './control-frame.ts';
 import { OPCODE_CLOSE } from './frame-bytes.ts';
 import { headerBytes, opcodeOf, payloadBytes } from './frame-header.ts';
 
-/** For peers whose WebSocket frames carry a byte stream (NATS): passes on the payloads, without the frames around them. */
+/** For peers whose WebSocket frames contain a byte stream (NATS): passes on the payloads without the frames. */
 export class UnframingReceiver implements Receiver {
   readonly #inner: Receiver;
   readonly #control: ControlFrames;
-  /** Bytes missing of the current data frame. */
+  /** Missing bytes of the current data frame. */
   #missing = 0;
-  /** The beginning of a header or control frame that the last chunk cut. */
+  /** The start of a header or control frame that was cut by the end of the last chunk. */
   #cut: Buffer | undefined;
 
   constructor(inner: Receiver, control: ControlFrames) {

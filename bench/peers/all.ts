@@ -7,13 +7,13 @@ import { redis } from './redis.ts';
 import { socketIo } from './socket-io.ts';
 import { ws } from './ws.ts';
 
-/** Every server that can be compared, in the order of the tables. */
+/** All servers that can be compared, in table order. */
 export const PEERS: readonly Peer[] = [
   ...[arqonbus, arqonbusBare, arqonbusSse, centrifugo, centrifugoHistory, centrifugoSse],
   ...[nats, socketIo, ws, redis, raw],
 ];
 
-/** Throws a sentence naming the known peers when there is none of this name. */
+/** Throws a sentence that lists the known peers if there is none with this name. */
 export function peerNamed(name: string): Peer {
   const peer = PEERS.find((candidate) => candidate.name === name);
   if (peer === undefined) throw new Error(`no peer "${name}"; known: ${PEERS.map((p) => p.name).join(', ')}`);

@@ -6,7 +6,7 @@ import type { Launch, LaunchContext, Peer } from './peer.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/server/bin/arqon.js', import.meta.url));
 
-/** How ArqonBus is set for the comparison: everything on as it comes, but no line logged per message. */
+/** The ArqonBus settings for the comparison: the defaults, but without a log line per message. */
 const SETTINGS: Readonly<Record<string, string>> = {
   ARQONBUS_SERVER_HOST: '127.0.0.1',
   ARQONBUS_LOG_LEVEL: 'warn',
@@ -46,7 +46,7 @@ export const arqonbus: Peer = {
   launch: (context) => launch(context, { ARQONBUS_TELEMETRY_PORT: '0', ARQONBUS_HTTP_PORT: String(context.httpPort) }),
 };
 
-/** The same server, its subscribers over server-sent events. */
+/** The same server, with subscribers over server-sent events. */
 export const arqonbusSse: Peer = {
   ...arqonbus,
   name: 'arqonbus-sse',
@@ -65,7 +65,7 @@ export const arqonbusSse: Peer = {
   only: ['sse'],
 };
 
-/** What the other two listeners cost. */
+/** Shows the cost of the other two listeners. */
 export const arqonbusBare: Peer = {
   name: 'arqonbus-bare',
   title: 'ArqonBus',

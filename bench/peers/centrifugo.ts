@@ -5,7 +5,7 @@ import { CHANNEL } from '../envelope.ts';
 import { ONE_THREAD, toolVersion } from './launch.ts';
 import type { Dialect, Launch, LaunchContext, Peer } from './peer.ts';
 
-/** Its JSON protocol. It joins several messages in one frame, so they are counted by their marks. */
+/** Its JSON protocol. It combines several messages in one frame, so they are counted by their marks. */
 const DIALECT: Dialect = {
   transport: 'websocket',
   path: '/connection/websocket',
@@ -17,7 +17,7 @@ const DIALECT: Dialect = {
   refusal: '"error":{',
 };
 
-/** What every client may do, and no ping while a run lasts: the generator answers none of this protocol. */
+/** Allows everything to every client, and sends no ping during a run, because the generator would not answer it. */
 function launch({ port, directory }: LaunchContext, channels: object): Launch {
   const config = join(directory, 'centrifugo.json');
   const settings = {
@@ -39,7 +39,7 @@ const VERSIONED: Pick<Peer, 'version' | 'unavailable'> = {
     findTool('centrifugo') === undefined ? 'there is no centrifugo: `npm run tools -- centrifugo`' : undefined,
 };
 
-/** As it comes: it parses every message and stamps none, and keeps no history. */
+/** With default settings: it parses every message but adds no stamps, and keeps no history. */
 export const centrifugo: Peer = {
   ...VERSIONED,
   name: 'centrifugo',
@@ -49,7 +49,7 @@ export const centrifugo: Peer = {
   launch: (context) => launch(context, {}),
 };
 
-/** With as much history of each channel as ArqonBus has, from which clients recover. */
+/** With as much history per channel as ArqonBus, from which clients recover. */
 export const centrifugoHistory: Peer = {
   ...VERSIONED,
   name: 'centrifugo-history',
@@ -60,7 +60,7 @@ export const centrifugoHistory: Peer = {
     position: (answer) => {
       const epoch = /"epoch":"([^"]+)"/.exec(answer)?.[1];
       if (epoch === undefined) throw new Error(`there is no position in ${answer}`);
-      // Zero is left out.
+      // Zero is omitted.
       return `"epoch":"${epoch}","offset":${/"offset":(\d+)/.exec(answer)?.[1] ?? 0}`;
     },
     subscribe: (channel, position) => `{"id":2,"subscribe":{"channel":"${channel}","recover":true,${position}}}`,
@@ -69,7 +69,7 @@ export const centrifugoHistory: Peer = {
   launch: (context) => launch(context, { history_size: 500, history_ttl: '24h', force_recovery: true }),
 };
 
-/** The same server as `centrifugo`, its subscribers over unidirectional server-sent events. */
+/** The same server as `centrifugo`, with subscribers over unidirectional server-sent events. */
 export const centrifugoSse: Peer = {
   ...VERSIONED,
   name: 'centrifugo-sse',

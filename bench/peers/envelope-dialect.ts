@@ -1,7 +1,7 @@
 import { ROOM } from '../envelope.ts';
 import type { Dialect } from './peer.ts';
 
-/** The dialect of the servers that speak ArqonBus envelopes: ours, and the naive one that imitates it. */
+/** The dialect of servers that use ArqonBus envelopes: ArqonBus itself, and the naive server that imitates it. */
 export const ENVELOPE_DIALECT: Dialect = {
   transport: 'websocket',
   path: '/',

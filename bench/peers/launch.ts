@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { findTool, isBuilt, type ToolName, versionOf } from '../../scripts/go-tools.ts';
 import type { Launch, LaunchContext } from './peer.ts';
 
-/** For servers written in Go: as many threads run their code as they have cores here, which is one. */
+/** For servers written in Go: one thread for their code, since they have one core here. */
 export const ONE_THREAD: Readonly<Record<string, string>> = { GOMAXPROCS: '1' };
 
-/** Starts a server program of this folder. It is given the port in `PORT`. */
+/** Starts a server program in this folder, with its port in `PORT`. */
 export function launchSource(file: string, context: LaunchContext): Launch {
   const program = fileURLToPath(new URL(file, import.meta.url));
   return {
@@ -18,7 +18,7 @@ export function launchSource(file: string, context: LaunchContext): Launch {
   };
 }
 
-/** Whether a program of this name can be run from `PATH`. */
+/** Whether a program with this name is in `PATH`. */
 export function isInstalled(program: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((directory) => {
     try {
@@ -30,18 +30,18 @@ export function isInstalled(program: string): boolean {
   });
 }
 
-/** The version that a program prints, without a `v` before it; all that it prints when there is no version in that. */
+/** The version that a program prints, without a leading `v`; the whole output if it contains no version. */
 export function printedVersion(program: string, word: string): string {
   const printed = execFileSync(program, [word], { encoding: 'utf8' }).trim();
   return /\d+\.\d+\.\d+\S*/.exec(printed)?.[0] ?? printed;
 }
 
-/** The same of a program that may have been built here; such a one does not always know its version. */
+/** The same for a program that may have been built here, and then may not know its version. */
 export function toolVersion(name: ToolName, word: string): string {
   return isBuilt(name) ? versionOf(name).slice(1) : printedVersion(findTool(name) ?? name, word);
 }
 
-/** The version of a package of this repository's dependencies. */
+/** The version of a dependency of this repository. */
 export function packageVersion(name: string): string {
   const manifest = fileURLToPath(new URL(`../../node_modules/${name}/package.json`, import.meta.url));
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;

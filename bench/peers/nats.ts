@@ -4,7 +4,7 @@ import { findTool } from '../../scripts/go-tools.ts';
 import { ONE_THREAD, toolVersion } from './launch.ts';
 import type { Peer } from './peer.ts';
 
-/** NATS core over its WebSocket listener. It neither parses nor stamps what it carries. */
+/** NATS core over its WebSocket listener. It neither parses nor stamps messages. */
 export const nats: Peer = {
   name: 'nats',
   title: 'NATS',
@@ -30,7 +30,7 @@ export const nats: Peer = {
     findTool('nats-server') === undefined ? 'there is no nats-server: `npm run tools -- nats-server`' : undefined,
   launch: ({ port, directory }) => {
     const config = join(directory, 'nats.conf');
-    // -1: any free port for the native listener, which nobody uses here.
+    // -1: any free port for the native listener, which is unused.
     writeFileSync(
       config,
       `host: 127.0.0.1\nport: -1\nmax_connections: 100000\nwebsocket { host: 127.0.0.1, port: ${port}, no_tls: true }\n`,

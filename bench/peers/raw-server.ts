@@ -1,7 +1,7 @@
 /**
- * The least a WebSocket relay can do in Node. Whoever sends `join` is a subscriber; every longer frame is unmasked, framed
- * once and written to all subscribers, one write per socket and event-loop turn. On the blast path `join` is answered with
- * the same frames over and over, as fast as they are taken. It trusts its client: the benchmark's load generator.
+ * The minimum of a WebSocket relay in Node. A client that sends `join` is a subscriber; every longer frame is unmasked,
+ * framed once and written to all subscribers, with one write per socket and event-loop turn. On the blast path, `join`
+ * starts an endless stream of the same frames, as fast as they are read. It trusts its client, the load generator.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { ENVELOPE } from '../envelope.ts';
 import { BLAST_PATH } from './raw.ts';
 
 const HANDSHAKE_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
-/** Client frames in this benchmark are `join` (6 + 4 bytes) or envelopes (8 + 317). */
+/** Client frames are either `join` (6 + 4 bytes) or envelopes (8 + 317). */
 const JOIN_BYTES = 10;
 const HEADER_BYTES = 8;
 
@@ -50,7 +50,7 @@ function blast(socket: Socket): void {
   more();
 }
 
-/** Obeys the whole frames at the start of `bytes` and returns the rest. */
+/** Processes the complete frames at the start of `bytes` and returns the rest. */
 function take(bytes: Buffer, join: () => void): Buffer {
   let at = 0;
   while (bytes.length - at >= JOIN_BYTES) {

@@ -5,7 +5,7 @@ import type { Peer } from './peer.ts';
 /** Request target on which the raw server answers `join` with an endless stream of prebuilt frames. */
 export const BLAST_PATH = '/blast';
 
-/** What Node itself allows: no parsing, no state, one shared frame per message and one write per socket per turn. */
+/** The limit of Node itself: no parsing, no state, one shared frame per message and one write per socket per turn. */
 export const raw: Peer = {
   name: 'raw',
   title: 'raw relay',

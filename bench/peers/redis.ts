@@ -5,7 +5,7 @@ function command(...words: readonly string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
 }
 
-/** Redis pub/sub over its own TCP protocol: no WebSocket, no parsing, no stamping. A floor, not a rival. */
+/** Redis pub/sub over its own TCP protocol: no WebSocket, no parsing, no stamps. A baseline, not a competitor. */
 export const redis: Peer = {
   name: 'redis',
   title: 'Redis',

@@ -1,4 +1,4 @@
-/** A Socket.IO room for each channel: every envelope is stamped and emitted to its room, but not to its sender. */
+/** A Socket.IO room for each channel: every envelope is stamped and emitted to its room, except to its sender. */
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
 

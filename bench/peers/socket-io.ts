@@ -1,7 +1,7 @@
 import { launchSource, packageVersion } from './launch.ts';
 import type { Peer } from './peer.ts';
 
-/** Socket.IO protocol 5 over Engine.IO 4: every packet is one text frame, keep-alives (`2` → `3`) included. */
+/** Socket.IO protocol 5 over Engine.IO 4: every packet is one text frame, including keep-alives (`2` → `3`). */
 export const socketIo: Peer = {
   name: 'socket.io',
   title: 'Socket.IO',

@@ -1,6 +1,6 @@
 /**
- * The message bus that one writes in an afternoon with `ws`: parse the envelope, stamp it, serialize it once, `send()` it
- * to every other member of the channel. No history, no idempotence, no limits.
+ * A simple message bus with `ws`: parse the envelope, stamp it, serialize it once, `send()` it to every other member of
+ * the channel. No history, no idempotency, no limits.
  */
 import { type WebSocket, WebSocketServer } from 'ws';
 

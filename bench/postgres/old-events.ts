@@ -1,14 +1,14 @@
 import type { Sql } from 'postgres';
 
-/** How old the events are, in milliseconds: long past any grace. */
+/** Age of the events, in milliseconds: well past any grace period. */
 const AGE_MS = 3_600_000;
 const BODY_LENGTH = 300;
-/** Rows of one statement. */
+/** Rows per statement. */
 const STEP = 500_000;
 
 /**
- * Fills streams that exist with so many events in all, an hour old, one after the other in time over all streams as traffic would
- * have left them. What the streams held is gone.
+ * Fills existing streams with `total` events, an hour old, in time order across all streams, as traffic would have
+ * stored them. Previous events are deleted.
  */
 export async function storeOldEvents(sql: Sql, total: number): Promise<void> {
   await sql`SET synchronous_commit = off`;

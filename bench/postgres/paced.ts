@@ -1,22 +1,22 @@
 import type { ArqonBusClient } from '@arqonbus/client';
 
 const TEXT = 'x'.repeat(180);
-/** How often it is looked at what is due, in milliseconds. */
+/** How often due publishes are checked, in milliseconds. */
 const TICK_MS = 1;
 
 export interface Acks {
-  /** How many were acked. */
+  /** The number of acks. */
   readonly count: number;
   readonly perSecond: number;
-  /** From the moment at which a publication was due to its ack, in milliseconds. */
+  /** From the due time of a publish to its ack, in milliseconds. */
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
 }
 
 /**
- * Publishes at an even rate, to channels in turn and over all clients, until `until` resolves. However long acks take, the rate
- * stays; so a stall shows in everything that was due meanwhile. Rejects when a publication is refused.
+ * Publishes at an even rate, to the channels in turn and over all clients, until `until` resolves. The rate does not
+ * depend on the acks, so a stall shows in everything that was due during it. Rejects if a publish is refused.
  */
 export async function publishPaced(
   clients: readonly ArqonBusClient[],

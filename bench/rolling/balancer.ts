@@ -1,21 +1,21 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** How often the nodes are asked whether they take clients, and how long an answer may take, in milliseconds. */
+/** Interval of the readiness probes, and their timeout, in milliseconds. */
 const PROBE_MS = 500;
 const PROBE_TIMEOUT_MS = 2_000;
 
 export interface Backend {
   readonly name: string;
-  /** Where it takes WebSockets: `ws://HOST:PORT`. */
+  /** Its WebSocket URL: `ws://HOST:PORT`. */
   readonly url: string;
-  /** Where it answers `/ready`. */
+  /** Its HTTP URL, for `/ready`. */
   readonly http: string;
 }
 
 /**
- * What a Service of Kubernetes is for the pods behind it: each new connection goes to one of the nodes that said
- * lately that they are ready, chosen at random, and stays there. A node that has just begun to stop still gets some.
+ * Works like a Kubernetes Service: each new connection goes to a random node that was ready at its last probe, and
+ * stays there. A node that has just begun to stop may still get some.
  */
 export class Balancer {
   private readonly backends: readonly Backend[];
@@ -29,7 +29,7 @@ export class Balancer {
     this.server = createServer((client) => this.take(client));
   }
 
-  /** Resolves when it listens, and has asked each node once. */
+  /** Resolves when it listens and has probed each node once. */
   static async start(backends: readonly Backend[]): Promise<Balancer> {
     const balancer = new Balancer(backends);
     balancer.server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 });
@@ -77,7 +77,7 @@ export class Balancer {
   }
 }
 
-/** Whether a node takes clients. */
+/** Whether a node accepts clients. */
 export async function isReady(http: string): Promise<boolean> {
   try {
     const { ok } = await fetch(`${http}/ready`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });

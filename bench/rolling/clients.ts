@@ -1,19 +1,19 @@
 import { ArqonBusClient, ConnectionError } from '@arqonbus/client';
 import { addressOf, now, type Order, type Report, type Return } from './orders.ts';
 
-/** How many connect at the same time. */
+/** Concurrent connection attempts. */
 const OPENING = 50;
-/** How long everybody may take to have the last events, in milliseconds. */
+/** Time limit for all clients to receive the last events, in milliseconds. */
 const SETTLE_MS = 60_000;
 
-/** What one subscriber has had. */
+/** The progress of one subscriber. */
 interface Subscriber {
   readonly channel: number;
   /** The number of the last event. */
   last: number;
 }
 
-/** A process full of subscribers. */
+/** The subscribers of one process. */
 class Crowd {
   private readonly clients: ArqonBusClient[] = [];
   private readonly subscribers: Subscriber[] = [];
@@ -37,7 +37,9 @@ class Crowd {
     await Promise.all(Array.from({ length: OPENING }, opener));
   }
 
-  /** What came of it, once everybody is back and has the last event of its channel, or had long enough. */
+  /**
+   * The results, once all clients are reconnected and have the last event of their channel, or after the time limit.
+   */
   async finish(last: readonly number[]): Promise<Report> {
     const lacking = (): number =>
       this.subscribers.reduce((sum, one) => sum + Math.max(0, (last[one.channel] ?? 0) - one.last), 0);
@@ -57,7 +59,7 @@ class Crowd {
   }
 
   private async connect(urls: readonly string[], number: number, channel: number): Promise<void> {
-    // Whoever has a list begins with another of its addresses.
+    // With a list, each client starts at a different address.
     const turned = urls.map((_, index) => urls[(index + number) % urls.length] as string);
     const client = new ArqonBusClient({ url: turned, http: false });
     this.clients.push(client);

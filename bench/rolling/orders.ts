@@ -1,9 +1,9 @@
-/** What the program tells a process of clients. */
+/** Messages from the program to a process of clients. */
 export type Order =
   | {
       readonly kind: 'open';
       readonly urls: readonly string[];
-      /** The first client's number, and how many they are. */
+      /** The first client's number, and the number of clients. */
       readonly first: number;
       readonly count: number;
       readonly channels: number;
@@ -14,9 +14,9 @@ export type Order =
       readonly last: readonly number[];
     };
 
-/** A client that lost its connection and was back; times in milliseconds since 1970. */
+/** A client that lost its connection and reconnected; times in milliseconds since 1970. */
 export interface Return {
-  /** Where it is now. */
+  /** Its new node. */
   readonly node: string;
   readonly lostAt: number;
   readonly openAt: number;
@@ -25,15 +25,15 @@ export interface Return {
 
 export interface Report {
   readonly returns: readonly Return[];
-  /** From the call that published an event to each of its subscribers, in milliseconds. */
+  /** From the publish call of an event to each of its subscribers, in milliseconds. */
   readonly delays: readonly number[];
   readonly doubled: number;
   readonly lost: number;
-  /** How often a subscription was told that it may have missed something. */
+  /** How often a subscription reported possibly missed events. */
   readonly resets: number;
   /** Clients that were not connected at the end. */
   readonly away: number;
-  /** Why connections were lost or refused, and how often. */
+  /** Reasons for lost or refused connections, with their counts. */
   readonly errors: readonly (readonly [string, number])[];
 }
 
@@ -42,7 +42,7 @@ export function addressOf(channel: number): string {
   return `rolling:c${channel}`;
 }
 
-/** Milliseconds since 1970, alike in all processes of the machine, and steadier than its clock. */
+/** Milliseconds since 1970, consistent across all processes of the machine, and monotonic. */
 export function now(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -2,10 +2,10 @@ import { ArqonBusClient } from '@arqonbus/client';
 import { addressOf, now } from './orders.ts';
 
 const TEXT = 'x'.repeat(180);
-/** How long an answer may take, the connection's loss included, in milliseconds. */
+/** Timeout of an answer, including a lost connection, in milliseconds. */
 const ANSWER_MS = 30_000;
 
-/** Publishes at an even rate to all channels in turn, whatever becomes of the connection. */
+/** Publishes at an even rate to all channels in turn, regardless of the connection. */
 export class Publisher {
   acked = 0;
   readonly refused: string[] = [];
@@ -24,7 +24,7 @@ export class Publisher {
     this.timer = setInterval(() => this.publishDue(), 10);
   }
 
-  /** `rate` events a second. */
+  /** @param rate events per second */
   static async start(urls: readonly string[], channels: number, rate: number): Promise<Publisher> {
     const client = new ArqonBusClient({ url: urls, http: false, timeoutMs: ANSWER_MS });
     await client.connect({ retry: true });

@@ -2,26 +2,26 @@ import { type Sensitivity, sensitiveName } from './keys.ts';
 import { isCredentialLike, isLocation, isPlaceholder, looksRandom } from './plausibility.ts';
 import type { Surroundings } from './rules/rule.ts';
 
-/** How far back a name may reach from its value, separators included. */
+/** Maximum distance from a name to its value, including separators. */
 const NAME_REACH = 96;
-/** Names of programs' own kinds of values: `Uint8Array`, `int64`, `sha256`, `utf8`, `bcrypt10`. */
+/** Technical type and algorithm names: `Uint8Array`, `int64`, `sha256`, `utf8`, `bcrypt10`. */
 const TECHNICAL =
   /^(?:(?:big)?u?(?:int|float)\d+\w*|(?:sha|md|utf|base|aes|rsa|ed|hs|rs|es|ps|oauth|bcrypt|argon|scrypt|pbkdf|varchar)-?\d+\w{0,8})$/i;
-/** A member of something in a program: `config.apiKey2`. */
+/** A member access in code: `config.apiKey2`. */
 const MEMBER = /^[A-Za-z_$][\w$]*(?:[.]|::|->)[A-Za-z_$][\w$]*(?:(?:[.]|::|->)[A-Za-z_$][\w$]*)*$/;
-/** Words with hyphens and a number at most: the name of a thing, not its secret. */
+/** Hyphenated words, optionally with a number: a name, not a secret. */
 const SLUG = /^[a-z]+(?:[-_.][a-z]+)+[-_.]?v?\d{0,3}$/;
 const DATE = /^\d{4}-\d\d-\d\d/;
 
 /**
- * Whether what stands behind the name of a secret (`password: …`, `--token=…`) is one: a value as a person or a
- * generator makes them, and neither a placeholder nor a word of prose or code.
+ * Whether the value assigned to a secret's name (`password: …`, `--token=…`) is a secret: a value chosen by a person or
+ * a generator, and neither a placeholder nor a word of prose or code.
  */
 export function isAssignedSecret(value: string, { text, from, to }: Surroundings): boolean {
   const next = text.charCodeAt(to);
-  // A call or an index behind it: this is code, and the value comes from elsewhere.
+  // Followed by a call or an index: this is code, and not a literal value.
   if (next === OPENING_PARENTHESIS || next === OPENING_BRACKET) return false;
-  // Told apart without any expression first: a text may hold thousands of harmless ones.
+  // Checked first without regular expressions: a text may contain thousands of harmless values.
   if (value.length > MAX_VALUE || !isMixed(value)) return false;
   const sensitivity = sensitivityOf(nameBefore(text, from));
   if (sensitivity === undefined) return false;
@@ -32,10 +32,10 @@ export function isAssignedSecret(value: string, { text, from, to }: Surroundings
 
 const OPENING_PARENTHESIS = 40;
 const OPENING_BRACKET = 91;
-/** No secret is longer that has no shape of its own; what is, is data. */
+/** Secrets without a known format are not longer; longer values are data. */
 const MAX_VALUE = 4_096;
 
-/** The words that end at the separators before `at`. Written as a loop, since a text may hold thousands of names. */
+/** The words before the separators before `at`. A loop, because a text may contain thousands of names. */
 function nameBefore(text: string, at: number): string {
   const least = Math.max(0, at - NAME_REACH);
   let end = at;
@@ -45,7 +45,7 @@ function nameBefore(text: string, at: number): string {
   return text.slice(start, end);
 }
 
-/** Names repeat; hostile ones must not fill the memory. */
+/** Names repeat; the limit keeps hostile ones from filling the memory. */
 const MAX_REMEMBERED = 1_024;
 const remembered = new Map<string, Sensitivity | undefined>();
 
@@ -57,10 +57,7 @@ function sensitivityOf(name: string): Sensitivity | undefined {
   return sensitivity;
 }
 
-/**
- * Whether a value has letters and digits, or letters that change between small and capital, as no word of a language
- * does, or is a number of some length.
- */
+/** Whether a value mixes letters and digits, or upper and lower case as no word does, or is a long number. */
 function isMixed(value: string): boolean {
   let digits = false;
   let letters = false;
@@ -77,24 +74,24 @@ function isMixed(value: string): boolean {
   return digits && !letters && isNumber(value);
 }
 
-/** What people take for a password is shorter than what programs make. */
+/** Passwords chosen by people are shorter than generated ones. */
 function isPasswordLike(value: string): boolean {
   if (isNumber(value)) return true;
   if (value.length < 8) return value.length >= 6 && /\d/.test(value) && /[A-Za-z]/.test(value) && !isPlaceholder(value);
   return isMade(value);
 }
 
-/** A number of six digits and more: as a password it is one, as a token it is a count. */
+/** A number of six or more digits: it may be a password, but as a token it is a count. */
 function isNumber(value: string): boolean {
   return /^\d{6,}$/.test(value);
 }
 
-/** Whether a value can be a credential, where the name before it already says so. */
+/** Whether a value may be a credential, given that the name before it says so. */
 function isMade(value: string): boolean {
   return isCredentialLike(value) || (isScrambled(value) && !isPlaceholder(value) && !isLocation(value));
 }
 
-/** Letters alone that change between small and capital more often than the words of a name do. */
+/** Letters only, whose case changes more often than in a name. */
 function isScrambled(value: string): boolean {
   if (value.length < 12 || value.length > 256 || !/^[A-Za-z]+$/.test(value)) return false;
   let changes = 0;
@@ -116,7 +113,7 @@ function isAlphanumeric(unit: number): boolean {
   return (unit >= 48 && unit <= 57) || (unit >= 65 && unit <= 90) || (unit >= 97 && unit <= 122);
 }
 
-/** Letters, digits, and what joins words to a name: `_`, `-`, `.` and the space of `API key`. */
+/** Letters, digits, and characters that join the words of a name: `_`, `-`, `.`, and the space in `API key`. */
 function isNamePart(unit: number): boolean {
   return isAlphanumeric(unit) || unit === 95 || unit === 45 || unit === 46 || unit === 32;
 }

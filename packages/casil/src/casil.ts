@@ -23,29 +23,29 @@ import { REDACTED } from './redaction.ts';
 import { DEFAULT_CASIL_SETTINGS, settingsError } from './settings.ts';
 import { type DecisionCount, type RoomDecisionCount, Tally } from './tally.ts';
 
-/** One message on its way through the bus. */
+/** A message being processed by the bus. */
 export interface Inspection extends Inspected {
   readonly id: string;
-  /** Whose policy holds. */
+  /** The tenant whose policy applies. */
   readonly tenant: string;
   /** The name of a command. */
   readonly command?: string | undefined;
-  /** For this message alone: no inspection, or another mode than the policy's. A policy that is off stays off. */
+  /** Overrides for this message: no inspection, or a different mode. A disabled policy stays disabled. */
   readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
 }
 
-/** What may travel on. */
+/** The result of an inspection. */
 export interface Passed {
-  /** The very same object unless the policy redacts for transport. */
+  /** The same object unless the policy redacts delivered messages. */
   readonly payload: JsonObject;
-  /** What is left of the client's metadata; undefined when it set none. */
+  /** The client's metadata, redacted if necessary; undefined if there is none. */
   readonly metadata?: JsonObject | undefined;
-  /** What the envelope carries as `metadata.casil`; undefined unless the policy says `metadata_to_envelope`. */
+  /** The `metadata.casil` of the envelope; undefined without `metadata_to_envelope`. */
   readonly casil?: CasilMetadata | undefined;
 }
 
 /**
- * One decision, for logs, telemetry and metrics. Holds nothing of what was matched.
+ * One decision, for logs, telemetry and metrics. Contains no matched text.
  *
  * ```ts
  * const onDecision = ({ verdict, room }: CasilDecision): void => console.log(verdict.decision, verdict.rules, room);
@@ -57,24 +57,27 @@ export interface Passed {
 export interface CasilDecision {
   readonly tenant: string;
   readonly type: Inspected['type'];
-  /** Null when it went to no room; the token when the name itself matched. */
+  /** Null if it has no room; the token if the name itself matched. */
   readonly room: string | null;
   readonly channel: string | null;
   readonly senderId: string;
   readonly messageId: string;
   readonly verdict: Verdict;
-  /** How long the inspection took. */
+  /** Duration of the inspection. */
   readonly seconds: number;
-  /** Whether the sender has become a repeat offender by it: five blocks within a minute. */
+  /** Whether this made the sender a repeat offender: five blocks within a minute. */
   readonly isRepeatViolation: boolean;
-  /** The policy's, which says what is to be told: `metadata_to_logs`, `metadata_to_telemetry`. */
+  /** The settings of the policy, which say what to report: `metadata_to_logs`, `metadata_to_telemetry`. */
   readonly settings: Readonly<CasilSettings>;
 }
 
 export interface CasilOptions {
-  /** Told of every decision in scope, before a blocked message is refused. Must not wait; what it throws is a warning of the process. */
+  /**
+   * Called for every decision in scope, before a blocked message is refused. Must not block; anything it throws becomes
+   * a process warning.
+   */
   readonly onDecision?: ((decision: CasilDecision) => void) | undefined;
-  /** Milliseconds since 1970; the clock of the machine unless given. */
+  /** Milliseconds since 1970; default: the system clock. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -86,7 +89,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Content inspection for a bus: give it to `createBus` as a hook, or call {@link Casil.inspect} yourself.
+ * Content inspection for a bus: pass it to `createBus` as a hook, or call {@link Casil.inspect} yourself.
  *
  * ```ts
  * const guard = casil({ mode: 'enforce', transport_redaction: true });
@@ -106,7 +109,7 @@ export function casil(settings?: Partial<Readonly<CasilSettings>>, options: Casi
 }
 
 /**
- * The policies of all tenants, and what has come of them. Made by {@link casil}.
+ * The policies of all tenants, and their statistics. Created by {@link casil}.
  *
  * ```ts
  * const guard = casil({ mode: 'monitor' });
@@ -128,19 +131,21 @@ export class Casil {
     this.#policies = new Policies(policy, now);
   }
 
-  /** Whether anything of the tenant's is inspected. Asked for every message: one check while no policy is enabled. */
+  /**
+   * Whether messages of the tenant are inspected. Called for every message; a single check while no policy is enabled.
+   */
   enabledFor(tenant: string): boolean {
     return this.#policies.enabledFor(tenant);
   }
 
   /**
-   * What may travel on of a message: all of it, or what the policy leaves.
+   * What may be delivered of a message: all of it, or the redacted version.
    *
-   * @throws BusError with the reason as its code when the policy blocks the message
+   * @throws BusError with the reason as its code if the policy blocks the message
    */
   inspect(inspection: Inspection, sender: { readonly id: string }): Passed {
     const { payload, metadata, tenant, room } = inspection;
-    // What the server says of itself holds no client's content.
+    // Messages of the server itself contain no client content.
     if (sender.id === SERVER) return { payload, metadata };
     const { policy: inForce } = this.#policies.of(tenant);
     if (!inForce.settings.enabled || inspection.mode === 'off') return { payload, metadata };
@@ -160,7 +165,7 @@ export class Casil {
     return policy.settings.metadata_to_envelope ? { ...passed, casil: casilMetadata(verdict) } : passed;
   }
 
-  /** What would come of a message, which leaves no trace: nothing is counted, told or refused. Null: out of scope. */
+  /** The outcome for a message, without side effects: nothing is counted, reported or refused. Null: out of scope. */
   judge(inspection: Inspection): { decision: Decision; reason_code: string; rules: readonly string[] } | null {
     const { policy: inForce } = this.#policies.of(inspection.tenant);
     if (!inForce.settings.enabled || inspection.mode === 'off') return null;
@@ -169,33 +174,33 @@ export class Casil {
     return { decision: verdict.decision, reason_code: verdict.reasonCode, rules: verdict.rules };
   }
 
-  /** What logs, telemetry and HTTP may show of a payload; while the tenant's policy is off, the payload itself. */
+  /** What logs, telemetry and HTTP may show of a payload; the payload itself if the tenant's policy is disabled. */
   shown(inspection: Inspection): JsonObject {
     return this.observe(inspection).payload;
   }
 
-  /** The same of payload and metadata. */
+  /** The same for payload and metadata. */
   observe(inspection: Omit<Inspection, 'id'>): Examined {
     const { policy } = this.#policies.of(inspection.tenant);
     if (policy.settings.enabled) return redactForObservability(policy, inspection);
     return { payload: inspection.payload, metadata: inspection.metadata };
   }
 
-  /** The policy in force for a tenant, as {@link explain} takes it; `*` is the default of all that have no own. */
+  /** The policy in force for a tenant, as an argument for {@link explain}; `*` is the default policy. */
   policyOf(tenant: string): Policy {
     return this.#policies.of(tenant).policy;
   }
 
-  /** The policy in force as `op.casil.get` shows it; its patterns are for admins. */
+  /** The policy in force, as returned by `op.casil.get`; its patterns are only for admins. */
   snapshot(tenant: string, includePatterns: boolean): CasilSnapshot {
     return this.#snapshotOf(tenant, this.#policies.of(tenant), includePatterns);
   }
 
   /**
-   * Changes a tenant's policy, which from then on is its own; with `*` the default of all that have no own. The settings
-   * given replace those in force; when any is wrong, nothing changes. Patterns are compiled in another thread.
+   * Changes a tenant's policy, which is then its own; with `*`, the default policy. The given settings replace those in
+   * force; if any is invalid, nothing changes. Patterns are compiled in another thread.
    *
-   * @throws BusError VALIDATION_ERROR with every fault; LIMIT_EXCEEDED, see {@link TENANT_LIMITS}
+   * @throws BusError VALIDATION_ERROR with every error; LIMIT_EXCEEDED, see {@link TENANT_LIMITS}
    */
   async reload(
     tenant: string,
@@ -205,22 +210,22 @@ export class Casil {
     return this.#snapshotOf(tenant, await this.#policies.reload(tenant, changes, options), true);
   }
 
-  /** Takes a tenant's own policy away: it has the default again. */
+  /** Removes a tenant's own policy: the default applies again. */
   async reset(tenant: string): Promise<CasilSnapshot> {
     return this.#snapshotOf(tenant, await this.#policies.reset(tenant), true);
   }
 
-  /** How often was decided what in the process; names no tenant and no room. */
+  /** Counts of decisions in the process, without tenants and rooms. */
   decisions(): DecisionCount[] {
     return this.#tally.decisions();
   }
 
-  /** The same of one tenant by room, for its admins. */
+  /** The counts of one tenant by room, for its admins. */
   roomDecisions(tenant: string): RoomDecisionCount[] {
     return this.#tally.roomDecisions(tenant);
   }
 
-  /** Forgets a sender that has disconnected. */
+  /** Forgets a disconnected sender. */
   forget(senderId: string): void {
     this.#offenders.forget(senderId);
   }
@@ -240,13 +245,13 @@ export class Casil {
     try {
       this.#onDecision?.(decision);
     } catch (error) {
-      // Whoever reports decides nothing: the message goes its way.
+      // A failed report does not affect the message.
       process.emitWarning(error instanceof Error ? error : String(error));
     }
   }
 }
 
-/** Policies in the other mode than their own, which share everything with them but that. */
+/** Copies of policies in the other mode, which share everything else. */
 const OTHER_MODE: WeakMap<Policy, Policy> = new WeakMap();
 
 function inMode(policy: Policy, mode: 'monitor' | 'enforce'): Policy {

@@ -4,7 +4,7 @@ import type { Automata, Built } from './automaton/build.ts';
 /** What to compile. */
 export interface CompileTask {
   readonly patterns: readonly string[];
-  /** Whether the automata of the secret rules are wanted too. */
+  /** Whether to build the automata of the secret rules too. */
   readonly secrets: boolean;
 }
 
@@ -13,17 +13,17 @@ export interface CompileResult {
   readonly secrets: Automata | undefined;
 }
 
-/** Compiling was given up: it would have taken too much time or memory. The message ends a sentence. */
+/** Compiling was aborted because it took too much time or memory. The message ends a sentence. */
 export class CompileLimitError extends Error {}
 
-/** Memory that compiling may take beside the tables, in MiB: far more than any set of patterns that is accepted. */
+/** Heap limit for compiling besides the tables, in MiB: far more than any accepted pattern set needs. */
 const MAX_HEAP_MIB = 192;
 
 /**
- * Compiles patterns in a thread of its own, so that nobody waits for them: a set that was made to be slow can take
- * seconds. The tables come over without being copied.
+ * Compiles patterns in a separate thread so that nothing is blocked: a malicious set can take seconds. The tables are
+ * transferred without copying.
  *
- * @param limitMs after this the thread is ended, and {@link CompileLimitError} tells so; as it does when memory runs out
+ * @param limitMs after this the thread is stopped, with {@link CompileLimitError}, as when it runs out of memory
  */
 export function compileInThread(task: CompileTask, limitMs: number): Promise<CompileResult> {
   return new Promise((resolve, reject) => {
@@ -31,7 +31,7 @@ export function compileInThread(task: CompileTask, limitMs: number): Promise<Com
     const settle = (act: () => void): void => {
       clearTimeout(timer);
       worker.removeAllListeners();
-      // What a thread that is being ended still has to say is of no interest.
+      // Ignores errors of a thread that is being stopped.
       worker.on('error', () => {});
       void worker.terminate();
       act();
@@ -50,7 +50,7 @@ export function compileInThread(task: CompileTask, limitMs: number): Promise<Com
 }
 
 /**
- * Starts the thread from the file that lies beside this one. A build has `compile-worker.js`. Tests and benches run the
+ * Starts the thread from the file next to this one. A build has `compile-worker.js`. Tests and benchmarks run the
  * sources, which Node 20 cannot load; there `tsx`, a development dependency, imports the source inside the thread.
  */
 function startWorker(workerData: CompileTask): Worker {

@@ -4,7 +4,7 @@ import type { CompileResult, CompileTask } from './compile-thread.ts';
 import { buildPatterns } from './policy.ts';
 import { buildSecretAutomata } from './secrets.ts';
 
-// The thread behind compile-thread.ts: compiles what it was started with, answers and is done.
+// The thread of compile-thread.ts: compiles its task, sends the result and ends.
 const { patterns, secrets } = workerData as CompileTask;
 const result: CompileResult = {
   patterns: buildPatterns(patterns),

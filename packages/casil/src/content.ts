@@ -1,39 +1,39 @@
 import type { JsonObject } from '@arqonbus/protocol';
 
-/** What is inspected: all that travels of one message, and where it goes. */
+/** The inspected content of a message, and its address. */
 export interface Inspected {
-  /** `profile`: how a client wants to be known to others, at its handshake or by `identify`. */
+  /** `profile`: a client's public profile, from its handshake or `identify`. */
   readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
   /** The envelope's id. */
   readonly id?: string | undefined;
-  /** The id of the envelope that this one answers. */
+  /** The id of the envelope that this one replies to. */
   readonly requestId?: string | undefined;
-  /** Undefined when it goes to no room, as a private message can. */
+  /** Undefined without a room, as for some private messages. */
   readonly room: string | undefined;
-  /** `*` when it goes to all channels of the room. */
+  /** `*` for all channels of the room. */
   readonly channel: string | undefined;
-  /** Of a private message. */
+  /** For private messages. */
   readonly to?: readonly string[] | undefined;
-  /** The payload; of a command its arguments. */
+  /** The payload, or the arguments of a command. */
   readonly payload: JsonObject;
-  /** What the client itself wrote into the envelope's metadata, without the server's keys. */
+  /** The client's own metadata of the envelope, without the server's keys. */
   readonly metadata?: JsonObject | undefined;
   /**
-   * Dotted paths in the payload to what is meant to hold a secret (`token`, `headers`, `rules.*.secret`; the empty path
-   * is all of it): not inspected, passed on as it is, and never shown to observers.
+   * Dotted paths to parts of the payload that are intended to contain secrets (`token`, `headers`, `rules.*.secret`;
+   * the empty path is the whole payload): not inspected, passed on unchanged, and never shown to observers.
    */
   readonly secretPaths?: readonly string[] | undefined;
 }
 
 /**
- * Which members of what travels are content, and which address, name or set something. Content is redacted. The rest is
- * inspected too and can block a message, but is never rewritten: a message must go where it was sent, and a command
- * must do what it says.
+ * Which members are content, and which are addresses, names or settings. Content is redacted. The rest is also
+ * inspected and can block a message, but is never rewritten: a message must reach its address, and a command must do
+ * what it says.
  */
 export interface Layout {
-  /** Whether a member at the top holds no content. */
+  /** Whether a top-level member is not content. */
   readonly isFixed: (name: string) => boolean;
-  /** Whether the name of a member at the top is one of the protocol's own, which nobody can write anything into. */
+  /** Whether the name of a top-level member is defined by the protocol, so that a client cannot hide anything in it. */
   readonly isKnown: (name: string) => boolean;
 }
 
@@ -45,7 +45,7 @@ function among(...names: readonly string[]): (name: string) => boolean {
   return (name) => set.has(name);
 }
 
-/** Arguments of commands that carry content: what is published, stored or shown to people. */
+/** Command arguments with content: published, stored or shown to people. */
 const isContentArgument = among(
   'payload',
   'value',
@@ -61,7 +61,7 @@ const isContentArgument = among(
 
 const PAYLOADS: Readonly<Record<Inspected['type'], Layout>> = {
   event: { isFixed: NOBODY, isKnown: NOBODY },
-  // Another way to write the envelope's `to`.
+  // An alternative to the envelope's `to`.
   private: { isFixed: among('target'), isKnown: among('target') },
   command: { isFixed: (name) => !isContentArgument(name), isKnown: ANYBODY },
   telemetry: {
@@ -73,20 +73,20 @@ const PAYLOADS: Readonly<Record<Inspected['type'], Layout>> = {
 
 const isProtocolMetadata = among('vector_clock', 'causal_parent_id', 'traceparent');
 
-/** Of an envelope's metadata: what orders, traces or identifies messages is fixed. */
+/** The layout of envelope metadata: keys that order, trace or identify messages are fixed. */
 export const METADATA: Layout = {
   isFixed: (name) => isProtocolMetadata(name) || name === 'id' || name.endsWith('_id') || name === 'reply_to',
   isKnown: isProtocolMetadata,
 };
 
-/** Of the payload of an envelope, or of the arguments of a command. */
+/** The layout of an envelope's payload, or of a command's arguments. */
 export function layoutOf(type: Inspected['type']): Layout {
   return PAYLOADS[type];
 }
 
 /**
- * Whether a text is an id as the server and the SDKs make them. Such ids are random, so patterns that are meant for
- * numbers would match one in so many of them; only the shapes of secrets are looked for there.
+ * Whether a text is a generated id of the server or an SDK. Such ids are random, so patterns for numbers would match
+ * some of them; they are searched for secret formats only.
  */
 export function isMadeId(text: string): boolean {
   return text.startsWith('arq_');

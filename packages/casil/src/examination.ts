@@ -7,48 +7,48 @@ import type { Policy } from './policy.ts';
 import { REDACTED } from './redaction.ts';
 import { TextBudget } from './text-budget.ts';
 
-/** Deeper values are not inspected but refused; the protocol allows 64 levels. */
+/** Deeper values are refused without inspection; the protocol allows 64 levels. */
 const MAX_DEPTH = 1_000;
-/** No address is longer; what is, is refused elsewhere. */
+/** Maximum address length; longer ones are refused elsewhere. */
 const MAX_ADDRESS_LENGTH = 512;
 
 const NO_NODES: readonly PathNode[] = [];
 const NO_PATHS: readonly string[] = [];
 
 export interface ExaminationOptions {
-  /** Whether payload and metadata may together be longer than `max_inspect_bytes`. */
+  /** Whether payload and metadata together may exceed `max_inspect_bytes`. */
   readonly partial: boolean;
-  /** For those who only watch: neither what was not inspected nor what is meant to hold secrets is shown. */
+  /** For observers: hides what was not inspected and what is intended to contain secrets. */
   readonly forObservers: boolean;
   /**
-   * Told of every match and of where it is: the part of the message (`payload`, `metadata`, `room` …), then names and
+   * Called for every match with its place: the part of the message (`payload`, `metadata`, `room` …), then names and
    * indexes. The list is only valid during the call.
    */
   readonly onMatch?: (rule: string, place: readonly (string | number)[]) => void;
 }
 
-/** What came out of an examination: the very same objects when there was nothing to redact in them. */
+/** The result of an examination: the same objects if nothing was redacted in them. */
 export interface Examined {
   readonly payload: JsonObject;
   readonly metadata: JsonObject | undefined;
 }
 
-/** Where the walk stands. */
+/** A position in the walk. */
 interface Place {
-  /** Nodes of the redaction paths that lead here. */
+  /** Redaction path nodes for this position. */
   readonly nodes: readonly PathNode[];
-  /** Nodes of the paths to what is meant to hold secrets. */
+  /** Nodes of the secret paths for this position. */
   readonly secrets: readonly PathNode[];
 }
 
 const ANYWHERE: Place = { nodes: NO_NODES, secrets: NO_NODES };
 
 /**
- * One walk over what travels: collects the rules that match and makes the redacted copy, which shares with the original
- * all that was not redacted. The original is never changed.
+ * One walk over a message: collects the matching rules and builds the redacted copy, which shares unredacted parts with
+ * the original. The original is never changed.
  */
 export class Examination {
-  /** Ids of the rules that matched, in the order of discovery. */
+  /** Ids of the matching rules, in order of discovery. */
   readonly rules: string[] = [];
   /** Whether content matched: a secret rule, a sensitive name or a pattern. */
   secret = false;
@@ -58,7 +58,7 @@ export class Examination {
   readonly #options: ExaminationOptions;
   readonly #texts: TextBudget;
   readonly #trail: (string | number)[] = [];
-  /** False inside of what is never rewritten. */
+  /** False inside parts that are never rewritten. */
   #rewrites = true;
   #depth = 0;
   readonly #seen = new Set<string>();
@@ -79,7 +79,7 @@ export class Examination {
     );
   }
 
-  /** Examines all of a message: its addresses, its payload, then its metadata. */
+  /** Examines a message: its addresses, its payload, then its metadata. */
   run(subject: Inspected): Examined {
     this.#addresses(subject);
     const { type, payload, metadata, secretPaths = NO_PATHS } = subject;
@@ -98,13 +98,13 @@ export class Examination {
   }
 
   #address(part: string, name: string | undefined): void {
-    // The server's own two names say nothing.
+    // The server's own two channel names are harmless.
     if (name === undefined || name === WILDCARD || name === PRIVATE_CHANNEL || name.length > MAX_ADDRESS_LENGTH) return;
     if (isMadeId(name)) {
       this.#id(part, name);
       return;
     }
-    // Rooms and channels repeat, so they are looked up like names of fields.
+    // Rooms and channels repeat, so they are cached like field names.
     const { rules } = this.#policy.fields.of(name);
     const all = name.length <= MAX_REMEMBERED_LENGTH ? rules : rulesIn(name, this.#policy.text);
     if (all.length === 0) return;
@@ -122,7 +122,7 @@ export class Examination {
 
   #part(part: string, value: JsonObject, layout: Layout, secretPaths: readonly string[]): JsonObject {
     const { forObservers } = this.#options;
-    // The empty path stands for the part as a whole.
+    // The empty path means the whole part.
     if (secretPaths.includes('')) return forObservers ? { redacted: REDACTED } : value;
     const { root } = this.#policy.paths;
     const secrets = secretPaths.length === 0 ? undefined : secretTree(secretPaths);
@@ -136,7 +136,7 @@ export class Examination {
     return examined;
   }
 
-  /** @param layout only at the top of a part */
+  /** @param layout only at the top level of a part */
   #object(object: JsonObject, place: Place, layout?: Layout): JsonObject {
     this.#enter();
     const names = Object.keys(object);
@@ -168,7 +168,7 @@ export class Examination {
     }
     this.#rewrites = rewrites;
     this.#depth--;
-    // fromEntries defines members, so that a "__proto__" stays one; assigning would set the prototype.
+    // fromEntries defines members, so "__proto__" stays an ordinary one; an assignment would set the prototype.
     return entries === undefined ? object : Object.fromEntries(entries);
   }
 
@@ -179,7 +179,7 @@ export class Examination {
       const value = array[i];
       const below = place === ANYWHERE ? place : descendPlace(place, String(i));
       this.#trail.push(i);
-      // The strings of a list under a sensitive name are as sensitive as a single one there.
+      // Strings in a list under a sensitive name are as sensitive as a single one.
       const next = this.#member(value, facts, below, pathOf(below.nodes));
       this.#trail.pop();
       if (Object.is(next, value)) continue;
@@ -194,11 +194,11 @@ export class Examination {
     if (++this.#depth > MAX_DEPTH) throw new RangeError('The payload is nested too deeply to inspect.');
   }
 
-  /** Examines a member or item; `path` is the redaction path that leads to it, if one does. */
+  /** Examines a member or item; `path` is the redaction path that matches it, if any. */
   #member(value: unknown, facts: FieldFacts, place: Place, path: string | undefined): unknown {
     if (isSecretPlace(place.secrets)) return this.#options.forObservers ? REDACTED : value;
     if (path === undefined || !this.#rewrites) return this.#value(value, facts, place);
-    // What it holds counts for the outcome, although it is redacted as a whole.
+    // Its content affects the outcome, although it is redacted as a whole.
     this.#texts.aside(() => this.#value(value, facts, place));
     if (value === REDACTED) return value;
     this.#found(`path:${path}`);
@@ -221,7 +221,7 @@ export class Examination {
   #redacted(text: string, facts: FieldFacts): string {
     if (facts.sensitivity === undefined) return this.#texts.inspect(text);
     if (this.#credential(text, facts)) return REDACTED;
-    // What is left of a text can look like a credential where the whole did not.
+    // The rest of a text may look like a credential even if the whole did not.
     return this.#texts.inspect(text, (rest) => this.#credential(rest, facts));
   }
 
@@ -232,9 +232,9 @@ export class Examination {
   }
 
   #matchesName(name: string, facts: FieldFacts): boolean {
-    // Nearly every name: judged before, clean, and there is nothing to count.
+    // The fast path for nearly every name: a cached clean one, with nothing to count.
     if (!this.#options.partial && facts.rules.length === 0 && name.length <= MAX_REMEMBERED_LENGTH) return false;
-    // The name that matched must not stand in the place that is told.
+    // The reported place must not contain the matching name.
     this.#trail.push(REDACTED);
     const matches = this.#texts.matchesName(name, facts.rules);
     this.#trail.pop();
@@ -242,7 +242,7 @@ export class Examination {
   }
 
   #found(rule: string): void {
-    // A set beside the list: a text can match tens of thousands of times.
+    // A set besides the list, because a text can match tens of thousands of times.
     if (!this.#seen.has(rule)) {
       this.#seen.add(rule);
       this.rules.push(rule);
@@ -251,7 +251,7 @@ export class Examination {
   }
 }
 
-/** The paths are those of a command's declaration: the same list each time. */
+/** The paths come from a command's declaration, so it is the same list each time. */
 const secretTrees = new WeakMap<readonly string[], PathNode>();
 
 function secretTree(paths: readonly string[]): PathNode | undefined {
@@ -263,7 +263,7 @@ function secretTree(paths: readonly string[]): PathNode | undefined {
   return tree;
 }
 
-/** A payload without what is meant to hold secrets: the very same object when nothing is. */
+/** A payload without the parts that are intended to contain secrets; the same object if there are none. */
 export function withoutSecrets(payload: JsonObject, secretPaths: readonly string[]): JsonObject {
   if (secretPaths.includes('')) return { redacted: REDACTED };
   const tree = secretPaths.length === 0 ? undefined : secretTree(secretPaths);

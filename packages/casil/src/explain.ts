@@ -3,24 +3,24 @@ import type { Policy } from './policy.ts';
 import { matchingGlobs } from './scope.ts';
 import { SECRET_RULES } from './secrets.ts';
 
-/** One place in the message where a rule matched. Never what it matched. */
+/** One place in the message where a rule matched. Never contains the matched text. */
 export interface Match {
   /** As in {@link Verdict.rules}. */
   readonly rule: string;
-  /** What the rule looks for, in words. */
+  /** A description of what the rule finds. */
   readonly description: string;
   /**
-   * Where: `$.user.keys[0].value` in the payload, `metadata.note`, `room`, `channel`, `to`, `id` or `request_id`. Names that are no
-   * identifiers stand in brackets; a name that matched itself is shown as the token.
+   * The place: `$.user.keys[0].value` in the payload, `metadata.note`, `room`, `channel`, `to`, `id` or `request_id`.
+   * Names that are not identifiers are in brackets; a name that matched itself is shown as the token.
    */
   readonly path: string;
 }
 
-/** Why a verdict is what it is, step by step in the order of inspection. */
+/** The reasons for a verdict, in the order of inspection. */
 export interface Explanation {
   readonly scope: {
     readonly inScope: boolean;
-    /** The globs of `scope_include` that the place is in; an empty list of settings includes everything. */
+    /** The matching globs of `scope_include`; an empty setting includes everything. */
     readonly includedBy: readonly string[];
     readonly includesAll: boolean;
     readonly excludedBy: readonly string[];
@@ -28,7 +28,7 @@ export interface Explanation {
   };
   readonly kind: Verdict['kind'];
   readonly size: {
-    /** UTF-8 bytes of payload and metadata, serialized; undefined when it cannot be serialized. */
+    /** UTF-8 bytes of serialized payload and metadata; undefined if they cannot be serialized. */
     readonly bytes: number | undefined;
     readonly maxPayloadBytes: number;
     readonly oversize: boolean;
@@ -36,17 +36,17 @@ export interface Explanation {
     readonly partiallyInspected: boolean;
   };
   readonly flags: readonly Flag[];
-  /** In the order of the message. Nothing when it is out of scope. */
+  /** In the order of the message. Empty if it is out of scope. */
   readonly matches: readonly Match[];
-  /** What `enforce` decides; in `monitor` what it would decide. */
+  /** The decision of `enforce`; in `monitor`, what it would be. */
   readonly enforced: { readonly decision: Verdict['decision']; readonly reasonCode: Verdict['reasonCode'] };
   readonly mode: 'monitor' | 'enforce';
-  /** False: the layer is switched off, and this is what it would do. */
+  /** False: the layer is disabled, and this is what it would do. */
   readonly enabled: boolean;
   readonly verdict: Verdict;
-  /** Whether subscribers and history get something else than the sender sent. */
+  /** Whether subscribers and history get something different from what was sent. */
   readonly transportRedacted: boolean;
-  /** What went wrong when the payload could not be inspected. */
+  /** Why the payload could not be inspected. */
   readonly failure?: string;
 }
 
@@ -54,7 +54,7 @@ const DESCRIPTIONS: ReadonlyMap<string, string> = new Map(SECRET_RULES.map(({ id
 const IDENTIFIER = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 
 /**
- * Explains what a policy makes of a message, step by step, without counting or telling it. Never throws.
+ * Explains the outcome of a policy for a message, step by step, without counting or reporting it. Never throws.
  *
  * ```ts
  * const compiled = compilePolicy({ ...DEFAULT_CASIL_SETTINGS, mode: 'enforce' });
@@ -111,7 +111,7 @@ export function explain(policy: Policy, subject: Inspected): Explanation {
   };
 }
 
-/** What a rule id stands for, in words. */
+/** A description of a rule id. */
 function describe(policy: Policy, rule: string): string {
   const colon = rule.indexOf(':');
   const name = rule.slice(colon + 1);

@@ -3,31 +3,31 @@ import type { RedactionPaths } from './paths.ts';
 import { isRedactedName } from './redaction.ts';
 import type { TextInspector } from './text.ts';
 
-/** Longer names are not remembered. Also the longest that are judged without counting against a text budget. */
+/** Maximum length of cached names. Also the maximum for checking a name without charging the text budget. */
 export const MAX_REMEMBERED_LENGTH = 64;
 
-/** What a policy knows of a field by its name alone. */
+/** What a policy derives from a field's name alone. */
 export interface FieldFacts {
   readonly lowerCase: string;
-  /** The redaction path that names it at any depth, as written. */
+  /** The redaction path that matches it at any depth, as written. */
   readonly path: string | undefined;
   readonly sensitivity: Sensitivity | undefined;
-  /** What to call it in a rule id when it is sensitive. */
+  /** Its name in a rule id if it is sensitive. */
   readonly sensitiveName: string;
-  /** Ids of the rules that match in the name itself; of names up to {@link MAX_REMEMBERED_LENGTH} only. */
+  /** Ids of the rules that match the name itself; only for names up to {@link MAX_REMEMBERED_LENGTH}. */
   readonly rules: readonly string[];
 }
 
 const NO_RULES: readonly string[] = Object.freeze([]);
 
-/** Looks fields up by name, remembering what it found. */
+/** Looks up fields by name, with a cache. */
 export class Fields {
   readonly #paths: RedactionPaths;
   readonly #text: TextInspector;
   readonly #capacity: number;
   readonly #known = new Map<string, FieldFacts>();
 
-  /** @param capacity how many names are remembered: they repeat, and those a hostile client makes up must not fill the memory */
+  /** @param capacity maximum cached names: names repeat, but a hostile client must not fill the memory */
   constructor(paths: RedactionPaths, text: TextInspector, capacity: number) {
     this.#paths = paths;
     this.#text = text;
@@ -54,7 +54,7 @@ export class Fields {
   }
 }
 
-/** Ids of the rules that match in a short text. */
+/** Ids of the rules that match a short text. */
 export function rulesIn(text: string, inspector: TextInspector): readonly string[] {
   if (isRedactedName(text)) return NO_RULES;
   const rules = new Set<string>();

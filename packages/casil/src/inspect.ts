@@ -25,22 +25,20 @@ export interface Verdict {
   readonly kind: CasilMetadata['kind'];
   readonly riskLevel: CasilMetadata['risk_level'];
   readonly flags: readonly Flag[];
-  /** In `monitor`, what `enforce` would have decided, unless it would have allowed. */
+  /** In `monitor`, what `enforce` would have decided, unless that is to allow. */
   readonly wouldBe?: Decision;
-  /**
-   * Ids of the rules that matched, never what they matched: `secret:RULE`, `key:NAME`, `pattern:INDEX`, `path:PATH`.
-   */
+  /** Ids of the matching rules, never the matched text: `secret:RULE`, `key:NAME`, `pattern:INDEX`, `path:PATH`. */
   readonly rules: readonly string[];
-  /** Whether room, channel or recipients matched: then they must not be told to observers either. */
+  /** Whether room, channel or recipients matched: then they must not be shown to observers. */
   readonly addressMatched: boolean;
-  /** For transport and history: the very same object when nothing was redacted for them. */
+  /** For delivery and history: the same object if nothing was redacted for them. */
   readonly payload: JsonObject;
-  /** The same of the metadata; undefined when the client sent none. */
+  /** The same for the metadata; undefined if the client sent none. */
   readonly metadata: JsonObject | undefined;
   readonly inScope: boolean;
 }
 
-/** What was found, before the mode has its say. */
+/** The findings, independent of the mode. */
 export interface Findings {
   readonly flags: readonly Flag[];
   readonly rules: readonly string[];
@@ -55,7 +53,7 @@ export interface Findings {
 const NO_FLAGS: readonly Flag[] = Object.freeze([]);
 const NO_RULES: readonly string[] = Object.freeze([]);
 
-/** Inspects one message. Never throws and never changes the message; the same subject always gets the same verdict. */
+/** Inspects one message. Never throws and never changes the message; equal messages get equal verdicts. */
 export function inspect(policy: Policy, subject: Inspected): Verdict {
   try {
     if (!policy.scope(subject.room, subject.channel)) return allow(subject, 'CASIL_OUT_OF_SCOPE', false);
@@ -66,8 +64,8 @@ export function inspect(policy: Policy, subject: Inspected): Verdict {
 }
 
 /**
- * What logs, telemetry and HTTP may show of a message: redacted where the policy applies, replaced as a whole where it
- * says so, and without what was not inspected. Never throws; what cannot be inspected is not shown.
+ * What logs, telemetry and HTTP may show of a message: redacted if in scope, hidden entirely if the policy says so, and
+ * without uninspected parts. Never throws; content that cannot be inspected is hidden.
  */
 export function redactForObservability(policy: Policy, subject: Inspected): Examined {
   try {
@@ -82,7 +80,7 @@ export function redactForObservability(policy: Policy, subject: Inspected): Exam
 }
 
 /**
- * The verdict as envelopes, telemetry and logs carry it.
+ * The verdict in the form used by envelopes, telemetry and logs.
  *
  * ```ts
  * const compiled = compilePolicy({ ...DEFAULT_CASIL_SETTINGS, mode: 'enforce' });
@@ -103,7 +101,7 @@ export function casilMetadata(verdict: Verdict): CasilMetadata {
   };
 }
 
-/** Looks into the message. Throws when it cannot: too deep, or not to be serialized. */
+/** Examines the message. Throws if it cannot: nested too deeply, or not serializable. */
 export function examine(
   policy: Policy,
   subject: Inspected,
@@ -121,13 +119,13 @@ export function examine(
   return { flags: flagsOf(secret, oversize, partial), rules, secret, oversize, addressMatched, redacts, redacted };
 }
 
-/** UTF-8 bytes of payload and metadata, serialized. A payload that is all secret is not the policy's to measure. */
+/** UTF-8 bytes of serialized payload and metadata. A payload that is entirely secret is not counted. */
 export function bytesOf({ payload, metadata, secretPaths }: Inspected): number {
   const counted = secretPaths?.includes('') === true ? 0 : payloadBytes(payload);
   return counted + (metadata === undefined ? 0 : payloadBytes(metadata));
 }
 
-/** What `enforce` makes of findings. */
+/** The decision of `enforce` for some findings. */
 export function enforced(policy: Policy, { secret, oversize, redacts }: Findings): [Decision, ReasonCode] {
   if (oversize) return ['BLOCK', 'CASIL_POLICY_OVERSIZE'];
   if (secret && policy.settings.block_on_probable_secret) return ['BLOCK', 'CASIL_POLICY_BLOCKED_SECRET'];
@@ -171,7 +169,7 @@ function allow(subject: Inspected, reasonCode: ReasonCode, inScope: boolean): Ve
   };
 }
 
-/** The verdict on what could not be inspected. Even then `monitor` stops nothing. */
+/** The verdict for a message that could not be inspected. Even then `monitor` blocks nothing. */
 function failed(policy: Policy, subject: Inspected): Verdict {
   const verdict = allow(subject, 'CASIL_INTERNAL_ERROR', true);
   if (policy.settings.default_decision === 'allow') return verdict;

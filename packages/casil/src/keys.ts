@@ -1,6 +1,6 @@
 /**
- * Ends of names whose value is a credential whatever it looks like. Names are compared without case and separators, so
- * that `dbPassword`, `DB_PASSWORD` and `db-password` are one.
+ * Suffixes of names whose value is always a credential. Names are compared without case and separators, so that
+ * `dbPassword`, `DB_PASSWORD` and `db-password` are equal.
  */
 export const CERTAIN: readonly string[] = (
   'password passwd passphrase passcode passwordconfirmation apikey apisecret apitoken secretkey secretaccesskey ' +
@@ -9,28 +9,28 @@ export const CERTAIN: readonly string[] = (
   'accountkey storagekey mnemonic seedphrase recoveryphrase totpsecret'
 ).split(' ');
 
-/** Ends of names that mean a credential only when the value can be one. */
+/** Suffixes of names whose value is a credential only if it looks like one. */
 export const POSSIBLE: readonly string[] =
   'token secret secrets credential credentials pass pwd authorization auth accesskey sshkey'.split(' ');
 
-/** Ends of names that look like the above and mean places in a list, limits or switches. */
+/** Suffixes of similar names that mean cursors, limits or switches. */
 export const HARMLESS: readonly string[] =
   'pagetoken nexttoken continuationtoken synctoken resumetoken cursortoken cancellationtoken publickey bypass compass'.split(
     ' ',
   );
 
-/** What a field's name says of its value. */
+/** What a field's name says about its value. */
 export type Sensitivity = 'certain' | 'possible';
 
 export interface SensitiveName {
   readonly sensitivity: Sensitivity;
-  /** The end of the name that told, for the rule id: `key:NAME`. */
+  /** The matching suffix, for the rule id: `key:NAME`. */
   readonly name: string;
 }
 
-/** Judges a field's name; undefined when it says nothing. Plurals count like their singular. */
+/** Classifies a field's name; undefined if it is not sensitive. Plurals count like their singular. */
 export function sensitiveName(key: string): SensitiveName | undefined {
-  // Longer than any name a person gives a field; also bounds the work.
+  // Longer than any name chosen by a person; also limits the work.
   if (key.length > 256) return undefined;
   const compact = key
     .toLowerCase()

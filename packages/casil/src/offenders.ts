@@ -1,29 +1,29 @@
-/** So many blocks … */
+/** This many blocks … */
 const BLOCKS = 5;
-/** … within so many milliseconds make a repeat offender. */
+/** … within this time, in milliseconds, make a repeat offender. */
 const WINDOW_MS = 60_000;
-/** Clients remembered; beyond that the one whose last block is oldest is forgotten. */
+/** Maximum remembered clients; beyond that, the one with the oldest last block is forgotten. */
 const MAX_CLIENTS = 10_000;
 
 interface Record {
-  /** Times of the last blocks, oldest first, at most {@link BLOCKS}. */
+  /** Times of the latest blocks, oldest first, at most {@link BLOCKS}. */
   readonly times: number[];
   reported: boolean;
 }
 
 /** Counts the blocked messages of each client, in bounded memory. */
 export class Offenders {
-  /** In the order of the last block. */
+  /** Ordered by the time of the last block. */
   readonly #records = new Map<string, Record>();
 
-  /** How many clients are remembered. */
+  /** The number of remembered clients. */
   get size(): number {
     return this.#records.size;
   }
 
   /**
-   * Notes that a message of the client was blocked at `now`, in milliseconds. True when that made it the fifth within a
-   * minute; then not again before the client has kept below that.
+   * Records a blocked message of the client at `now`, in milliseconds. Returns true if it was the fifth within a
+   * minute; then not again until the client has stayed below that.
    */
   blocked(clientId: string, now: number): boolean {
     const record = this.#records.get(clientId) ?? { times: [], reported: false };
@@ -38,7 +38,7 @@ export class Offenders {
     return first;
   }
 
-  /** Forgets a client that has gone. */
+  /** Forgets a disconnected client. */
   forget(clientId: string): void {
     this.#records.delete(clientId);
   }

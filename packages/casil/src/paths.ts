@@ -2,20 +2,20 @@ import { WILDCARD } from '@arqonbus/protocol';
 
 const MAX_PATH_LENGTH = 256;
 
-/** A place in the tree of dotted paths. */
+/** A node in the tree of dotted paths. */
 export interface PathNode {
   readonly members: ReadonlyMap<string, PathNode>;
-  /** What a `*` in the path leads to: any member, any item. */
+  /** The target of a `*` in the path: any member or item. */
   readonly any: PathNode | undefined;
-  /** The path that ends here, as it was written. */
+  /** The path that ends here, as written. */
   readonly path: string | undefined;
 }
 
 /** The compiled `redaction_paths`. Names are compared in lower case. */
 export interface RedactionPaths {
-  /** Field name → the path as written; these are redacted at any depth. */
+  /** Field name → the path as written; redacted at any depth. */
   readonly names: ReadonlyMap<string, string>;
-  /** Where dotted paths begin; undefined when there are none. */
+  /** The root of dotted paths; undefined if there are none. */
   readonly root: PathNode | undefined;
 }
 
@@ -25,7 +25,7 @@ interface Draft {
   path: string | undefined;
 }
 
-/** Why `path` cannot be a redaction path, as the end of a sentence; undefined when it can. */
+/** Why `path` is not a valid redaction path, as the end of a sentence; undefined if it is valid. */
 export function pathFault(path: string): string | undefined {
   if (path === '') return 'must not be empty';
   if (path.length > MAX_PATH_LENGTH) return `must not be longer than ${MAX_PATH_LENGTH} characters`;
@@ -35,14 +35,14 @@ export function pathFault(path: string): string | undefined {
   return undefined;
 }
 
-/** Compiles paths that {@link pathFault} has nothing against. */
+/** Compiles paths that are valid by {@link pathFault}. */
 export function compilePaths(paths: readonly string[]): RedactionPaths {
   const names = new Map<string, string>();
   for (const path of paths) if (!path.includes('.')) names.set(path.toLowerCase(), path);
   return { names, root: treeOf(paths.filter((path) => path.includes('.'))) };
 }
 
-/** The tree of dotted paths that begin at the root; undefined when there are none. */
+/** The tree of dotted paths from the root; undefined if there are none. */
 export function treeOf(paths: readonly string[]): PathNode | undefined {
   if (paths.length === 0) return undefined;
   const root: Draft = draft();
@@ -62,7 +62,7 @@ export function treeOf(paths: readonly string[]): PathNode | undefined {
   return root;
 }
 
-/** The nodes that the member `name` (in lower case, or an index) of what `nodes` stand for leads to. */
+/** The child nodes of `nodes` for the member `name` (in lower case, or an index). */
 export function descend(nodes: readonly PathNode[], name: string): readonly PathNode[] {
   const result: PathNode[] = [];
   for (const { members, any } of nodes) {

@@ -1,11 +1,11 @@
-/** Longest text of a number in JSON. */
+/** Maximum length of a number in JSON. */
 const NUMBER_BYTES = 25;
 /** A lone surrogate or a control character becomes `\uXXXX`. */
 const BYTES_PER_UNIT = 6;
 
 /**
- * Whether the values together serialize to at most `limit` bytes for certain, told without serializing them. False means
- * "perhaps more": then only {@link payloadBytes} knows.
+ * Whether the values certainly serialize to at most `limit` bytes together, without serializing them. False means
+ * "perhaps more": then use {@link payloadBytes}.
  */
 export function fitsFor(limit: number, payload: unknown, metadata?: unknown): boolean {
   const left = take(payload, limit);
@@ -17,7 +17,7 @@ export function payloadBytes(payload: unknown): number {
   return Buffer.byteLength(JSON.stringify(payload) ?? '');
 }
 
-/** What is left of `room` after `value`; negative as soon as it is too little. */
+/** The rest of `room` after `value`; negative as soon as it is exceeded. */
 function take(value: unknown, room: number): number {
   if (room < 0) return room;
   if (typeof value === 'string') return room - value.length * BYTES_PER_UNIT - 3;
@@ -27,7 +27,7 @@ function take(value: unknown, room: number): number {
     for (let i = 0; i < value.length && left >= 0; i++) left = take(value[i], left) - 1;
     return left;
   }
-  // An object with a serialization of its own can be of any size.
+  // An object with `toJSON` can have any size.
   if ('toJSON' in value && typeof value.toJSON === 'function') return -1;
   for (const key of Object.keys(value)) {
     left = take((value as Record<string, unknown>)[key], left - key.length * BYTES_PER_UNIT - 4);

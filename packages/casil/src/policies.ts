@@ -6,7 +6,7 @@ import { hasSecretDetector, installSecretDetector } from './secrets.ts';
 import { checkSettings, type PolicyFault, settingsError } from './settings.ts';
 
 /**
- * In place of a tenant's name: the policy of all tenants that have none of their own.
+ * Used as a tenant name: the default policy, for all tenants without their own.
  *
  * ```ts
  * const guard = casil({ mode: 'monitor' });
@@ -16,29 +16,29 @@ import { checkSettings, type PolicyFault, settingsError } from './settings.ts';
  */
 export const EVERY_TENANT: typeof WILDCARD = WILDCARD;
 
-/** What policies of tenants may hold, so that no tenant takes the memory or the time of others. */
+/** Limits of tenants' own policies, so that no tenant can exhaust shared memory or time. */
 export interface TenantLimits {
-  /** Tenants with a policy of their own, in the process. */
+  /** Tenants with their own policy, in the process. */
   readonly policies: number;
   /** Entries of any list of settings. */
   readonly listEntries: number;
   /** Length of a policy's settings as JSON. */
   readonly settingsCharacters: number;
-  /** Bytes that the tables of a policy's patterns take. */
+  /** Bytes of the tables of a policy's patterns. */
   readonly patternBytes: number;
-  /** The same of all tenants' policies together. */
+  /** The same for all tenants' policies together. */
   readonly allPatternBytes: number;
-  /** Names of fields that a policy remembers what it knows of. */
+  /** Field names cached by a policy. */
   readonly namesRemembered: number;
-  /** Changes of one policy that wait for their turn. */
+  /** Queued changes of one policy. */
   readonly waiting: number;
-  /** Milliseconds that compiling a set of patterns may take, whoever gave it. */
+  /** Time limit for compiling a set of patterns, in milliseconds, for any caller. */
   readonly compileMs: number;
 }
 
 /**
- * The bounds of policies that tenants have of their own. Changes without `limited` are bound by the number of policies,
- * by their tables together and by the last two alone.
+ * The limits of tenants' own policies. Changes without `limited` are only subject to the number of policies, to the
+ * total size of the tables, and to the last two.
  *
  * ```ts
  * console.log(TENANT_LIMITS.listEntries, TENANT_LIMITS.compileMs); // 100 10000
@@ -58,27 +58,27 @@ export const TENANT_LIMITS: TenantLimits = Object.freeze({
 /** A policy in force. */
 export interface PolicyInForce {
   readonly policy: Policy;
-  /** Grows with every policy that is put in force in the process. */
+  /** Incremented with every policy that takes effect in the process. */
   readonly revision: number;
   /** Milliseconds since 1970. */
   readonly loadedAt: number;
-  /** Bytes of its own patterns' tables; 0 when it shares another policy's. */
+  /** Bytes of its own patterns' tables; 0 if it shares those of another policy. */
   readonly patternBytes: number;
 }
 
 export interface ReloadOptions {
-  /** Whether {@link TENANT_LIMITS} hold for what is given: not for operators. */
+  /** Whether {@link TENANT_LIMITS} apply: not for operators. */
   readonly limited: boolean;
 }
 
-/** The policies of one process: the default, and those that tenants have of their own. */
+/** The policies of one process: the default, and tenants' own ones. */
 export class Policies {
   readonly #now: () => number;
   #default: PolicyInForce;
   readonly #own = new Map<string, PolicyInForce>();
   #anyEnabled = false;
   #revision = 0;
-  /** Changes are made one after the other, so that none is lost and one thread at most compiles. */
+  /** Changes run one at a time, so that none is lost and at most one thread compiles. */
   #queue: Promise<unknown> = Promise.resolve();
   readonly #waiting = new Map<string, number>();
 
@@ -88,7 +88,7 @@ export class Policies {
     this.#noteEnabled();
   }
 
-  /** Whether the tenant's messages are inspected. One check while no policy is enabled. */
+  /** Whether the tenant's messages are inspected. A single check while no policy is enabled. */
   enabledFor(tenant: string): boolean {
     return this.#anyEnabled && this.of(tenant).policy.settings.enabled;
   }
@@ -103,10 +103,10 @@ export class Policies {
   }
 
   /**
-   * Changes a policy: the settings given replace those in force for the tenant, the whole is checked, and only when
-   * nothing is wrong it takes over, at once and for all that is inspected from then on. Else everything stays as it is.
+   * Changes a policy: the given settings replace those in force for the tenant, and the result is validated; only
+   * without errors it takes effect, at once for all further messages. Otherwise nothing changes.
    *
-   * @throws BusError VALIDATION_ERROR with every fault; LIMIT_EXCEEDED when there are too many policies or changes
+   * @throws BusError VALIDATION_ERROR with every error; LIMIT_EXCEEDED if there are too many policies or changes
    */
   reload(tenant: string, changes: Partial<Readonly<CasilSettings>>, options: ReloadOptions): Promise<PolicyInForce> {
     return this.#inTurn(tenant, async () => {
@@ -125,7 +125,7 @@ export class Policies {
       if (compiled?.secrets !== undefined) installSecretDetector(compiled.secrets);
       const text = isSame ? before.policy.text : textInspector(built);
       const policy = assemblePolicy(candidate, text, isOwn ? TENANT_LIMITS.namesRemembered : undefined);
-      // Whose tables are shared is charged to nobody.
+      // Shared tables are not charged to the tenant.
       const inForce = this.#inForce(policy, isSame && !this.hasOwn(tenant) ? 0 : patternBytes);
       if (isOwn) this.#own.set(tenant, inForce);
       else this.#default = inForce;
@@ -134,7 +134,7 @@ export class Policies {
     });
   }
 
-  /** Takes the tenant's own policy away: it has the default again. */
+  /** Removes the tenant's own policy: the default applies again. */
   reset(tenant: string): Promise<PolicyInForce> {
     return this.#inTurn(tenant, () => {
       this.#own.delete(tenant);
@@ -186,7 +186,7 @@ export class Policies {
     return faults;
   }
 
-  /** Throws LIMIT_EXCEEDED when the tenant's policy would be one too many, or too large beside the others. */
+  /** Throws LIMIT_EXCEEDED if the tenant's policy would exceed the number or the total size of policies. */
   #makeRoom(tenant: string, patternBytes: number): void {
     const others = [...this.#own].filter(([other]) => other !== tenant).map(([, inForce]) => inForce);
     const bytes = others.reduce((sum, other) => sum + other.patternBytes, patternBytes);
@@ -199,7 +199,7 @@ export class Policies {
   }
 }
 
-/** Compiles what is new; adds what is wrong with it to `faults`. Undefined when nothing is to be compiled. */
+/** Compiles what is new and adds errors to `faults`. Undefined if there is nothing to compile. */
 async function compile(
   candidate: Readonly<CasilSettings>,
   isSame: boolean,

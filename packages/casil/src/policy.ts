@@ -10,10 +10,10 @@ import { TextInspector } from './text.ts';
 
 export type { PolicyFault } from './settings.ts';
 
-/** Names of fields that one policy remembers what it knows of. */
+/** Field names cached by one policy. */
 const NAMES_REMEMBERED = 4_096;
 
-/** Settings made ready for inspecting. Two policies of the same settings inspect alike. */
+/** Compiled settings. Policies with the same settings inspect alike. */
 export interface Policy {
   readonly settings: Readonly<CasilSettings>;
   readonly scope: Places;
@@ -26,8 +26,8 @@ export interface Policy {
 export type Compiled = { ok: true; policy: Policy } | { ok: false; faults: PolicyFault[] };
 
 /**
- * Checks and compiles the settings, all of them: either everything is right, or every fault is listed. With `enabled`
- * the detector of secrets is made ready too, so that no message waits for it. Takes from milliseconds to a second.
+ * Validates and compiles the settings: returns the policy or every error. With `enabled` the secret detector is built
+ * too, so that no message waits for it. Takes from milliseconds to a second.
  *
  * ```ts
  * const compiled = compilePolicy({ ...DEFAULT_CASIL_SETTINGS, redaction_patterns: ['EMP-\\d+', '('] });
@@ -44,9 +44,9 @@ export function compilePolicy(settings: Readonly<CasilSettings>): Compiled {
 }
 
 /**
- * Makes a policy of settings that are known to be right, and of what inspects texts by their patterns.
+ * Creates a policy from valid settings and a text inspector for their patterns.
  *
- * @param namesRemembered of fields; the more, the faster and the larger is the policy
+ * @param namesRemembered maximum cached field names; more make the policy faster and larger
  */
 export function assemblePolicy(
   settings: Readonly<CasilSettings>,
@@ -65,25 +65,25 @@ export function assemblePolicy(
   };
 }
 
-/** Builds the automata of patterns, or tells all that is wrong with them. The costly part of loading a policy. */
+/** Builds the automata of patterns, or returns all errors. The expensive part of loading a policy. */
 export function buildPatterns(patterns: readonly string[]): Built {
   return buildAutomata(patterns.map((pattern) => ({ pattern })));
 }
 
-/** What inspects texts by patterns that were built; without patterns, by the shapes of secrets alone. */
+/** The text inspector for compiled patterns; without patterns, it only finds secrets by format. */
 export function textInspector(built: Built | undefined): TextInspector {
   const patterns = built?.ok === true && built.automata.bodies.length > 0 ? new Searcher(built.automata) : undefined;
   return new TextInspector(patterns);
 }
 
-/** Whether there are patterns to compile; what is no list of strings, or too long a one, is a fault already. */
+/** Whether there are patterns to compile; an invalid or too long list is reported elsewhere. */
 export function isCompilable({ redaction_patterns: patterns }: Readonly<CasilSettings>): boolean {
   const given: unknown = patterns;
   if (!Array.isArray(given) || given.length === 0 || given.length > MAX_LIST_LENGTH) return false;
   return given.every((pattern) => typeof pattern === 'string');
 }
 
-/** Names the patterns at fault. */
+/** The errors of patterns, with their entries. */
 export function patternFaults(settings: Readonly<CasilSettings>, faults: readonly SpecFault[]): PolicyFault[] {
   const setting = 'redaction_patterns';
   return faults.map(({ index, message }) => {

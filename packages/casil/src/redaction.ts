@@ -1,14 +1,14 @@
-/** Stands in for everything that was redacted, on the wire and in what is logged. */
+/** Replaces everything that was redacted, on the wire and in logs. */
 export const REDACTED = '***REDACTED***';
 
 const REDACTED_NAME = /^\*\*\*REDACTED\*\*\*(?:[2-9]|[1-9]\d{1,6})?$/;
 
-/** Whether a name stands for one that was redacted: the token alone, or with a number that keeps names apart. */
+/** Whether a name is a redacted one: the token alone, or with a number that keeps names distinct. */
 export function isRedactedName(name: string): boolean {
   return name.startsWith(REDACTED) && REDACTED_NAME.test(name);
 }
 
-/** More redacted parts in one string than this, and the whole string is redacted: tokens must not swell a payload. */
+/** With more redacted parts in one string, the whole string is redacted, so that tokens do not inflate a payload. */
 const MAX_PARTS = 256;
 
 /** A part of a text; `end` is exclusive. */
@@ -17,7 +17,7 @@ export interface Part {
   readonly end: number;
 }
 
-/** The tokens that a text already holds, from left to right: they stand for what was redacted before. */
+/** The tokens already in a text, from left to right, from earlier redactions. */
 export function tokensIn(text: string): readonly Part[] {
   const tokens: Part[] = [];
   for (let at = text.indexOf(REDACTED); at >= 0; at = text.indexOf(REDACTED, at + REDACTED.length)) {
@@ -26,7 +26,7 @@ export function tokensIn(text: string): readonly Part[] {
   return tokens;
 }
 
-/** Whether a part lies inside one of the tokens, and so holds nothing of the original. */
+/** Whether a part lies inside one of the tokens, and so contains nothing of the original. */
 export function isRedacted(tokens: readonly Part[], start: number, end: number): boolean {
   let low = 0;
   let high = tokens.length;
@@ -40,10 +40,10 @@ export function isRedacted(tokens: readonly Part[], start: number, end: number):
 }
 
 /**
- * Replaces `parts` of `text`, one token for parts that overlap or touch each other or a token that is already there.
+ * Replaces `parts` of `text`; parts that overlap or touch each other or an existing token become one token.
  *
  * @param parts in any order, none of them inside a token
- * @param tokens those that the text already holds
+ * @param tokens those already in the text
  */
 export function redactParts(text: string, parts: readonly Part[], tokens: readonly Part[] = tokensIn(text)): string {
   const pieces = [...parts, ...tokens].sort((a, b) => a.start - b.start || a.end - b.end);

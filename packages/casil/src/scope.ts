@@ -3,10 +3,10 @@ import { compileGlob } from '@arqonbus/protocol';
 const MAX_GLOB_LENGTH = 512;
 const GLOB = /^[A-Za-z0-9._:/*-]+$/;
 
-/** A set of places, named by globs. `channel` is `*` for what concerns a whole room; either may be `room:channel`. */
+/** A set of places, defined by globs. `channel` is `*` for a whole room; either argument may be `room:channel`. */
 export type Places = (room: string | undefined, channel: string | undefined) => boolean;
 
-/** Why `glob` cannot be one, as the end of a sentence; undefined when it can. */
+/** Why `glob` is invalid, as the end of a sentence; undefined if it is valid. */
 export function globFault(glob: string): string | undefined {
   if (glob === '') return 'must not be empty';
   if (glob.length > MAX_GLOB_LENGTH) return `must not be longer than ${MAX_GLOB_LENGTH} characters`;
@@ -15,8 +15,8 @@ export function globFault(glob: string): string | undefined {
 }
 
 /**
- * Compiles globs that are matched against `room:channel`, the room alone and the channel alone. What has no room is
- * only in a glob that is nothing but stars.
+ * Compiles globs that are matched against `room:channel`, the room alone and the channel alone. A message without a
+ * room only matches a glob of nothing but stars.
  */
 export function compilePlaces(globs: readonly string[]): Places {
   if (globs.length === 0) return () => false;
@@ -29,7 +29,7 @@ export function compilePlaces(globs: readonly string[]): Places {
   };
   return (room, channel) => {
     if (room !== undefined && channel !== undefined) return holds(room, channel);
-    // Commands may name both in either argument.
+    // Commands may have both in either argument.
     const address = room ?? channel ?? '';
     const colon = address.indexOf(':');
     if (colon >= 0) return holds(address.slice(0, colon), address.slice(colon + 1));
@@ -37,7 +37,7 @@ export function compilePlaces(globs: readonly string[]): Places {
   };
 }
 
-/** Compiles the scope: what is excluded is out, else what is included is in; an empty include is everything. */
+/** Compiles the scope: exclusions take precedence; an empty include list means everything. */
 export function compileScope(include: readonly string[], exclude: readonly string[]): Places {
   const included = compilePlaces(include);
   const excluded = compilePlaces(exclude);
@@ -45,7 +45,7 @@ export function compileScope(include: readonly string[], exclude: readonly strin
   return (room, channel) => !excluded(room, channel) && (all || included(room, channel));
 }
 
-/** The globs among `globs` that the place is in; for explanations. */
+/** Those of `globs` that match the place; for explanations. */
 export function matchingGlobs(
   globs: readonly string[],
   room: string | undefined,

@@ -7,27 +7,25 @@ import { PLATFORM_RULES } from './rules/platforms.ts';
 import type { SecretRule } from './rules/rule.ts';
 import { SHAPE_RULES } from './rules/shapes.ts';
 
-/** Every secret that is told by its shape. A new one is one more line in one of the tables. */
+/** All secret rules. Add new ones to one of the tables. */
 export const SECRET_RULES: readonly SecretRule[] = [...CLOUD_RULES, ...PLATFORM_RULES, ...SHAPE_RULES];
 
-/**
- * Receives a secret: the rule that found it and its part of the text, `end` exclusive. Answers whether to go on.
- */
+/** Called with a secret: the rule and its part of the text, `end` exclusive. Returns whether to continue. */
 export type OnSecret = (rule: SecretRule, start: number, end: number) => boolean;
 
-/** Room for all heads in one automaton, so that a text is gone through once. */
+/** Large enough for all heads in one automaton, so that a text is read once. */
 const LIMITS: Limits = { states: 12_000, work: 10_000_000 };
 /** No rule matches a shorter text. */
 const MIN_LENGTH = 8;
 
-/** Finds secrets by {@link SECRET_RULES} in a text, in time linear in it. */
+/** Finds secrets by {@link SECRET_RULES} in a text, in linear time. */
 export class SecretDetector implements MatchSink {
   readonly #searcher: Searcher;
-  /** The text that is searched and who is told; kept here so that a search allocates nothing. */
+  /** The current text and callback; stored here so that a search allocates nothing. */
   #text = '';
   #onSecret: OnSecret = ignore;
 
-  /** @param automata of {@link buildSecretAutomata} */
+  /** @param automata from {@link buildSecretAutomata} */
   constructor(automata: Automata) {
     this.#searcher = new Searcher(automata);
   }
@@ -38,7 +36,7 @@ export class SecretDetector implements MatchSink {
     this.#text = text;
     this.#onSecret = onSecret;
     this.#searcher.search(text, length, this);
-    // A detector lives as long as the process; the text must not.
+    // A detector lives as long as the process and must not retain the text.
     this.#text = '';
     this.#onSecret = ignore;
   }
@@ -52,13 +50,13 @@ export class SecretDetector implements MatchSink {
   match(index: number, from: number, end: number, sure: boolean): boolean {
     const rule = SECRET_RULES[index]!;
     const to = sure ? end - (rule.tail ?? 0) : end;
-    // A text that was made to use up the steps counts as a secret: it must not hide one.
+    // A text that exhausts the step limit counts as a secret, because it might hide one.
     if (sure && !isGenuine(rule, this.#text, from, to)) return true;
     return this.#onSecret(rule, from, to);
   }
 }
 
-/** Builds what a {@link SecretDetector} runs on; it takes a tenth of a second and more. */
+/** Builds the automata of a {@link SecretDetector}, which takes a tenth of a second or more. */
 export function buildSecretAutomata(): Automata {
   const built = buildAutomata(
     SECRET_RULES.map(({ head, lead, body }) => ({
@@ -74,18 +72,18 @@ export function buildSecretAutomata(): Automata {
 
 let shared: SecretDetector | undefined;
 
-/** The one detector of the process: the rules are constant. Built here and now when nobody has needed it before. */
+/** The shared detector of the process: the rules are constant. Built synchronously on first use. */
 export function secretDetector(): SecretDetector {
   shared ??= new SecretDetector(buildSecretAutomata());
   return shared;
 }
 
-/** Whether {@link secretDetector} has it ready. */
+/** Whether {@link secretDetector} is already built. */
 export function hasSecretDetector(): boolean {
   return shared !== undefined;
 }
 
-/** Makes the detector of the process from automata that another thread has built. */
+/** Creates the shared detector from automata built in another thread. */
 export function installSecretDetector(automata: Automata): void {
   shared ??= new SecretDetector(automata);
 }

@@ -2,16 +2,16 @@ import { BusError, type CasilSettings } from '@arqonbus/protocol';
 import { pathFault } from './paths.ts';
 import { globFault } from './scope.ts';
 
-/** One thing that is wrong with settings. */
+/** One error in the settings. */
 export interface PolicyFault {
   /** The setting in snake_case. */
   setting: string;
-  /** A sentence that names the entry at fault. */
+  /** A sentence that names the invalid entry. */
   message: string;
 }
 
 /**
- * The policy of a server that is configured with nothing. What each setting means stands in the manual, docs/casil.
+ * The policy of a server without configuration. The settings are described in docs/casil.
  *
  * ```ts
  * console.log(DEFAULT_CASIL_SETTINGS.mode, DEFAULT_CASIL_SETTINGS.max_payload_bytes); // monitor 262144
@@ -36,10 +36,10 @@ export const DEFAULT_CASIL_SETTINGS: Readonly<CasilSettings> = Object.freeze({
   metadata_to_envelope: false,
 });
 
-/** Most entries of any list. */
+/** Maximum entries of any list. */
 export const MAX_LIST_LENGTH = 1_000;
 
-/** Says what is wrong with a value, as the end of a sentence that starts with its name; nothing when it is right. */
+/** Validates a value: returns the error as the end of a sentence that starts with its name, or undefined. */
 type Check = (value: unknown, mostEntries: number) => string | readonly string[] | undefined;
 
 const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
@@ -58,7 +58,7 @@ const integer =
       ? undefined
       : `must be a whole number from ${least} to ${most}`;
 
-/** Checks every entry by `fault`; the messages name the entries at fault, beginning with the index. */
+/** Validates every entry with `fault`; the messages start with the index of the invalid entry. */
 const list =
   (fault: (entry: string) => string | undefined): Check =>
   (value, mostEntries) => {
@@ -90,10 +90,10 @@ const CHECKS: Readonly<Record<keyof CasilSettings, Check>> = {
 };
 
 /**
- * All that is wrong with the settings but for the patterns themselves, which only compiling can judge.
+ * All errors in the settings, except for the patterns themselves, which only compiling can check.
  *
- * @param checked settings that are known to be right; those that are the same there are not checked again
- * @param mostEntries of the lists that are checked
+ * @param checked settings known to be valid; unchanged ones are not checked again
+ * @param mostEntries maximum entries of the checked lists
  */
 export function checkSettings(
   settings: Readonly<CasilSettings>,
@@ -120,14 +120,14 @@ export function checkSettings(
   return faults;
 }
 
-/** The error that lists every fault, in its sentence and as `details.faults`. */
+/** An error that lists every fault, in its message and as `details.faults`. */
 export function settingsError(intro: string, faults: readonly PolicyFault[]): BusError {
   const problems = faults.map(({ setting, message }) => ({ field: setting, problem: message }));
   const sentence = faults.map(({ message }) => message).join(' ');
   return new BusError('VALIDATION_ERROR', `${intro} ${sentence}`, { field: faults[0]?.setting, faults: problems });
 }
 
-/** An entry as a message shows it: ` ("…")`, cut short. */
+/** An entry for a message: ` ("…")`, truncated. */
 export function quoted(entry: unknown): string {
   if (typeof entry !== 'string') return '';
   return ` (${JSON.stringify(entry.length > 80 ? `${entry.slice(0, 77)}...` : entry)})`;

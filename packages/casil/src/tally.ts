@@ -1,44 +1,44 @@
 import type { Verdict } from './inspect.ts';
 
-/** Rooms of one tenant that are counted by name; further ones are counted as {@link OTHER_ROOMS}. */
+/** Rooms of one tenant that are counted by name; further ones count as {@link OTHER_ROOMS}. */
 const MAX_ROOMS_OF_TENANT = 100;
 /** Rooms of all tenants that are counted by name. */
 const MAX_ROOMS = 10_000;
-/** Tenants whose rooms are counted; of further ones only the totals are. */
+/** Tenants with counts by room; others only count in the totals. */
 const MAX_TENANTS = 1_000;
-/** No name of a room holds a space. */
+/** Not a valid room name, because of the space. */
 export const OTHER_ROOMS = 'other rooms';
-/** What went to no room. */
+/** Messages without a room. */
 const NO_ROOM = '';
 
-/** Verdicts of one kind, for a counter with labels. Names no tenant and no room. */
+/** The number of verdicts of one kind, for a labelled counter. Contains no tenant and no room. */
 export interface DecisionCount {
   readonly decision: Verdict['decision'];
   readonly reason: Verdict['reasonCode'];
   readonly count: number;
 }
 
-/** Verdicts of one kind on what went to one room of a tenant. */
+/** The number of verdicts of one kind in one room of a tenant. */
 export interface RoomDecisionCount extends DecisionCount {
-  /** `other rooms` for those beyond the hundredth, empty for what went to no room. */
+  /** `other rooms` beyond the hundredth, empty for messages without a room. */
   readonly room: string;
 }
 
 /** Reason → decision → count: nested, so that counting builds no key. */
 type Counts = Map<Verdict['reasonCode'], Map<Verdict['decision'], number>>;
 
-/** Plain numbers for metrics, and for the admins of each tenant. */
+/** Counts for metrics, and for the admins of each tenant. */
 export class Tally {
   readonly #totals: Counts = new Map();
   readonly #tenants = new Map<string, Map<string, Counts>>();
   #rooms = 0;
 
-  /** Counts a verdict on what went to `room`. */
+  /** Counts a verdict on a message to `room`. */
   count(verdict: Verdict, tenant: string, room: string | undefined): void {
     add(this.#totals, verdict);
     const rooms = this.#roomsOf(tenant);
     if (rooms === undefined) return;
-    // A name that holds a secret is shown to nobody.
+    // A name with a secret is never shown.
     const name = room === undefined ? NO_ROOM : verdict.addressMatched ? OTHER_ROOMS : room;
     add(rooms.get(name) ?? this.#admit(rooms, name), verdict);
   }

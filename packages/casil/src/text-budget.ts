@@ -2,23 +2,23 @@ import { MAX_REMEMBERED_LENGTH } from './fields.ts';
 import { isRedactedName, REDACTED, redactParts, tokensIn } from './redaction.ts';
 import type { OnRule, TextInspector } from './text.ts';
 
-/** Redacting makes room for more of the payload, and tokens cost none; but no more than this is read or written. */
+/** Redacting frees budget for more of the payload, and tokens are free; this limits the total work. */
 const WORK_FACTOR = 4;
-/** One match in so many bytes of the budget is as many as are told apart; with more, all that follows is redacted. */
+/** At most one match per this many bytes of the budget; beyond that, everything that follows is redacted. */
 const BYTES_PER_MATCH = 32;
 const LEAST_MATCHES = 256;
 
 /**
- * Inspects the strings and names of one message, as many bytes of them as the budget allows.
+ * Inspects the strings and names of one message up to a budget in bytes.
  *
- * The budget is spent by what comes out, not by what goes in, and the work is bounded for both alike. So a redacted
- * payload, inspected again, spends the same at every place, is inspected to the same point and comes out as it is.
+ * The budget is charged for the output, not the input, and the work is limited for both. So inspecting a redacted
+ * payload again spends the same at every place, stops at the same point and changes nothing.
  */
 export class TextBudget {
   readonly #inspector: TextInspector;
   readonly #limited: boolean;
   readonly #hideRest: boolean;
-  /** Most UTF-16 units to read, and to write. */
+  /** Maximum UTF-16 units to read, and to write. */
   readonly #most: number;
   readonly #mostMatches: number;
   readonly #onRule: OnRule;
@@ -29,7 +29,7 @@ export class TextBudget {
 
   /**
    * @param bytes the budget
-   * @param limited whether the payload may be longer than the budget; else it is not counted
+   * @param limited whether the payload may exceed the budget; otherwise it is not counted
    * @param hideRest redact what is not inspected
    */
   constructor(inspector: TextInspector, bytes: number, limited: boolean, hideRest: boolean, onRule: OnRule) {
@@ -45,20 +45,20 @@ export class TextBudget {
     this.#most = bytes * WORK_FACTOR;
   }
 
-  /** Counts a field's name as it comes out. */
+  /** Charges a field's name as it is output. */
   spend(name: string): void {
     if (this.#limited) this.#left -= bytesOf(name);
   }
 
   /**
-   * Whether something in a field's name matches, so that the name must not come out.
+   * Whether a field's name matches and must be redacted.
    *
-   * @param rules those that match in it, when it is short enough to have been judged beforehand
+   * @param rules the rules that match it, if it is short enough to be cached
    */
   matchesName(name: string, rules: readonly string[]): boolean {
     if (isRedactedName(name)) return false;
     if (this.#limited && this.#left <= 0) return this.#hideRest;
-    // However much has matched before: without its names a payload is of no use to anybody.
+    // Regardless of earlier matches: a payload without its names is useless.
     if (this.#read > this.#most || this.#written > this.#most) return true;
     if (name.length <= MAX_REMEMBERED_LENGTH) {
       this.#count(name);
@@ -72,20 +72,20 @@ export class TextBudget {
     return matches;
   }
 
-  /** Looks for the shapes of secrets alone in a text that comes out as it is. */
+  /** Searches only for secret formats, in a text that is output unchanged. */
   findSecrets(text: string): void {
     if (this.#isSpent()) return;
     this.#count(text);
     this.#inspector.findSecrets(text, this.#onRule);
   }
 
-  /** Counts the work for a text that comes out as it is; it counts as much when the result is inspected again. */
+  /** Charges the work for a text that is output unchanged; it costs the same when the result is inspected again. */
   #count(text: string): void {
     this.#read += text.length;
     this.#written += text.length;
   }
 
-  /** Runs something whose texts will not come out. */
+  /** Runs something whose texts are not output. */
   aside(run: () => void): void {
     const left = this.#left;
     const written = this.#written;
@@ -95,9 +95,9 @@ export class TextBudget {
   }
 
   /**
-   * What of the text may come out: the very same string when nothing was redacted.
+   * The text to output: the same string if nothing was redacted.
    *
-   * @param discard asked, when something was redacted, whether the rest must go too
+   * @param discard called if something was redacted: whether to redact the rest too
    */
   inspect(text: string, discard?: (rest: string) => boolean): string {
     if (text === '' || text === REDACTED) return text;
@@ -116,18 +116,18 @@ export class TextBudget {
     return next;
   }
 
-  /** Whether there was so much work that the rest is not worth the time: it is taken for a match. */
+  /** Whether the work limit is exceeded: everything else then counts as a match. */
   #isSpent(): boolean {
     return this.#read > this.#most || this.#written > this.#most || this.#matches > this.#mostMatches;
   }
 }
 
-/** UTF-8 bytes of a text but for the tokens in it. */
+/** UTF-8 bytes of a text without its tokens. */
 function bytesOf(text: string): number {
   return Buffer.byteLength(text) - tokensIn(text).length * REDACTED.length;
 }
 
-/** Up to which index the text is within `room` bytes, tokens not counted. */
+/** The index up to which the text fits into `room` bytes, not counting tokens. */
 function cut(text: string, room: number): number {
   if (bytesOf(text) <= room) return text.length;
   const tokens = tokensIn(text);

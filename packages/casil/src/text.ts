@@ -3,29 +3,29 @@ import { isRedacted, type Part, REDACTED, redactParts, tokensIn } from './redact
 import type { SecretRule } from './rules/rule.ts';
 import { type OnSecret, SECRET_RULES, type SecretDetector, secretDetector } from './secrets.ts';
 
-/** More parts to redact than this in one text, and it is redacted as a whole; nobody could read what is left. */
+/** With more parts to redact in one text, it is redacted as a whole, since the rest would be unreadable. */
 const MAX_PARTS = 1_024;
-/** Redacting can bring a new match about; after so many rounds the whole string goes. */
+/** Redacting can create a new match; after this many rounds the whole string is redacted. */
 const MAX_ROUNDS = 4;
 
-/** A part that may still grow. */
+/** A part that may still be extended. */
 type OpenPart = { -readonly [K in keyof Part]: Part[K] };
-/** Never written to: a clean text needs no list of its own. */
+/** Never modified: a clean text needs no list of its own. */
 const NO_PARTS: OpenPart[] = [];
 
 const SECRET_IDS: ReadonlyMap<SecretRule, string> = new Map(SECRET_RULES.map((rule) => [rule, `secret:${rule.id}`]));
 
-/** Told the id of every rule that matches, once or more often. */
+/** Called with the id of every matching rule, possibly repeatedly. */
 export type OnRule = (rule: string) => void;
 
-/** Finds and redacts, in single strings, what the secret rules and a policy's own patterns match. */
+/** Finds and redacts matches of the secret rules and a policy's own patterns in single strings. */
 export class TextInspector implements MatchSink {
   readonly #patterns: Searcher | undefined;
   #secrets: SecretDetector | undefined;
   readonly #onSecret: OnSecret = (rule, start, end) => this.#found(SECRET_IDS.get(rule)!, start, end);
-  /** Pattern → its rule id: a text can match thousands of times. */
+  /** Pattern → its rule id, cached because a text can match thousands of times. */
   readonly #patternIds: string[] = [];
-  /** What the string at hand holds; kept here so that inspecting a clean one allocates nothing. */
+  /** The state for the current string; stored here so that inspecting a clean one allocates nothing. */
   #text = '';
   #tokens: readonly Part[] | undefined;
   #parts: OpenPart[] = NO_PARTS;
@@ -36,16 +36,16 @@ export class TextInspector implements MatchSink {
   }
 
   /**
-   * Inspects `text` up to the index `length`. Returns the very same string when nothing matched; else the text without
-   * the matches, and without all that comes after `length`, since it is not known. What is returned is settled:
-   * inspected as a whole it holds no further match.
+   * Inspects `text` up to the index `length`. Returns the same string if nothing matched; otherwise the text without
+   * the matches, and without everything after `length`, which was not inspected. The result is stable: inspecting it
+   * again finds no match.
    */
   inspect(text: string, length: number, onRule: OnRule): string {
     const redacted = this.#redact(text, length, onRule);
     return redacted === text ? text : this.settle(redacted, onRule);
   }
 
-  /** Redacts a text, of which parts are redacted already, until nothing in it matches. */
+  /** Redacts a partly redacted text until nothing in it matches. */
   settle(text: string, onRule: OnRule): string {
     let current = text;
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -56,7 +56,7 @@ export class TextInspector implements MatchSink {
     return REDACTED;
   }
 
-  /** Looks for the shapes of secrets alone, not for the policy's patterns. */
+  /** Searches only for secret formats, not for the policy's patterns. */
   findSecrets(text: string, onRule: OnRule): void {
     this.#begin(text, onRule);
     this.#detector().detect(text, text.length, this.#onSecret);
@@ -95,12 +95,12 @@ export class TextInspector implements MatchSink {
   #begin(text: string, onRule: OnRule): void {
     this.#text = text;
     this.#onRule = onRule;
-    // Whatever an inspection that failed has left behind.
+    // Clears the remains of a failed inspection.
     this.#parts = NO_PARTS;
     this.#tokens = undefined;
   }
 
-  /** An inspector lives as long as its policy; the text must not. */
+  /** An inspector lives as long as its policy and must not retain the text. */
   #end(): void {
     this.#text = '';
     this.#onRule = ignore;
@@ -113,13 +113,13 @@ export class TextInspector implements MatchSink {
     return this.#secrets;
   }
 
-  /** Notes a part to redact; false when there are too many. */
+  /** Records a part to redact; false if there are too many. */
   #found(rule: string, start: number, end: number): boolean {
     this.#tokens ??= tokensIn(this.#text);
     if (isRedacted(this.#tokens, start, end)) return true;
     this.#onRule(rule);
     const last = this.#parts.at(-1);
-    // Matches come in order more often than not; what touches need not be kept apart.
+    // Matches are mostly in order; adjacent ones are merged.
     if (last !== undefined && last.start <= start && start <= last.end) last.end = Math.max(last.end, end);
     else if (this.#parts === NO_PARTS) this.#parts = [{ start, end }];
     else this.#parts.push({ start, end });

@@ -10,8 +10,8 @@ import { invalidArgument } from './errors.ts';
 import { given } from './options.ts';
 
 /**
- * Where something goes or comes from: `room:channel`, `room:*` or `room` for a whole room, or the parts. Parts without
- * a room are looked up by the server in the client's current room (PROTOCOL section 5).
+ * An address: `room:channel`, `room:*` or `room` for a whole room, or an object with both parts. A missing room means
+ * the client's current room (PROTOCOL section 5).
  *
  * ```ts
  * await client.publish('science:explore', { n: 1 });
@@ -30,12 +30,12 @@ export function readAddress(input: AddressInput): PartialAddress {
   return given({ room, channel });
 }
 
-/** The room of mailboxes; its channels are their owners. */
+/** The room of mailboxes; its channels are named after their owners. */
 export const MAIL_ROOM = '@';
 
 /**
- * An address that can be received: it names its room, and perhaps a channel pattern (`orders.*`, `orders.>`); without a
- * channel it is the whole room. `@NAME` is a mailbox.
+ * An address to receive from: it names its room, and optionally a channel or a channel pattern (`orders.*`,
+ * `orders.>`); without a channel it means the whole room. `@NAME` is a mailbox.
  */
 export function readSource(input: AddressInput): Address {
   if (typeof input === 'string' && input.startsWith(MAIL_ROOM)) return mailbox(input.slice(1));
@@ -44,7 +44,7 @@ export function readSource(input: AddressInput): Address {
   return { room: readPlace(given({ room })).room, channel };
 }
 
-/** The mailbox of a subject: a name that no channel may have is written in base64url. */
+/** The mailbox of a subject; a subject that is not a valid channel name is encoded in base64url. */
 export function mailbox(subject: string): Address {
   if (isChannelName(subject)) return { room: MAIL_ROOM, channel: subject };
   const bytes = String.fromCharCode(...new TextEncoder().encode(subject));
@@ -52,13 +52,13 @@ export function mailbox(subject: string): Address {
   return { room: MAIL_ROOM, channel };
 }
 
-/** Whether a text or object says where something goes, rather than to whom. */
+/** Whether the target is a channel or room, rather than clients. */
 export function isAddress(to: string | readonly string[] | PartialAddress): to is AddressInput {
   if (typeof to !== 'string') return !Array.isArray(to);
   return to.includes(':') && !to.startsWith('sub:') && !to.startsWith(MAIL_ROOM);
 }
 
-/** An address that names its room; without a channel it is the whole room. */
+/** An address that names its room; without a channel it means the whole room. */
 export function readPlace(input: AddressInput): Address {
   const { room, channel = WILDCARD } = readAddress(input);
   if (room === undefined) throw invalidArgument('Name the room: "room:channel", or "room" for all of it.');

@@ -1,10 +1,10 @@
 import type { Clock } from './clock.ts';
 
-/** Which of the bus's addresses is dialled next, and when it may be at the soonest. */
+/** Selects the next server address to dial, and the earliest time for it. */
 export class Addresses {
   readonly #urls: readonly string[];
   readonly #clock: Clock;
-  /** Until when an address asked not to be dialled (`Retry-After`), milliseconds since 1970. */
+  /** Times before which an address must not be dialled (`Retry-After`), milliseconds since 1970. */
   readonly #barredUntil = new Map<number, number>();
   #at = 0;
 
@@ -22,19 +22,19 @@ export class Addresses {
     return this.#urls[this.#at] as string;
   }
 
-  /** How long the current one wants to be left alone, milliseconds. */
+  /** The remaining time before the current address may be dialled, milliseconds. */
   get waitMs(): number {
     return this.#wait(this.#at);
   }
 
-  /** The current one asked not to be dialled for so long. */
+  /** Do not dial the current address for `ms` milliseconds. */
   bar(ms: number): void {
     this.#barredUntil.set(this.#at, this.#clock.now() + ms);
   }
 
   /**
-   * To the next one that may be dialled, else to the one that may be the soonest. After a connection that was `open` any of
-   * the others comes first, so that the clients of a node that goes spread over all that stay.
+   * Moves to the next address that may be dialled, or to the one that may be soonest. After a connection that was
+   * `open` it starts at a random one, so that the clients of a stopped node spread over the others.
    */
   moveOn(open: boolean): void {
     const others = this.count - 1;

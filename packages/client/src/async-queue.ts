@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
-/** What arrived and was not taken yet, first in first out, and those who wait for what has not arrived yet. */
+/** A FIFO queue of items, and of consumers that wait for items. */
 export class AsyncQueue<T> {
   readonly #clock: Clock;
   readonly #waiters = new Set<Pending<T | undefined>>();
@@ -26,7 +26,7 @@ export class AsyncQueue<T> {
     this.#items.push(item);
   }
 
-  /** Takes the first item, if there is one. */
+  /** Takes the first item, if any. */
   shift(): T | undefined {
     return this.#items.shift();
   }
@@ -36,8 +36,8 @@ export class AsyncQueue<T> {
   }
 
   /**
-   * The next item; undefined once the queue has ended and what had arrived is taken. Rejects with the error it ended
-   * with, TimeoutError, or the abort's reason.
+   * The next item; undefined once the queue has ended and is empty. Rejects with the error it ended with, TimeoutError,
+   * or the abort's reason.
    */
   async next(wait: WaitOptions = {}): Promise<T | undefined> {
     wait.signal?.throwIfAborted();
@@ -51,7 +51,7 @@ export class AsyncQueue<T> {
     return waiter.promise;
   }
 
-  /** No more will come. With an error, whoever takes beyond what has arrived is told of it. */
+  /** Ends the queue. With an error, consumers get it once the queue is empty. */
   end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -66,9 +66,9 @@ export class AsyncQueue<T> {
 }
 
 /**
- * Iterates `take` until it answers undefined. Leaving the loop early takes nothing away from the next one.
+ * Iterates `take` until it resolves with undefined. Leaving the loop early loses no items.
  *
- * @param onBusy told when the loop has got an item, and when it is done with it
+ * @param onBusy called when the loop gets an item, and when it has finished with it
  */
 export function iterate<T>(
   take: () => Promise<T | undefined>,

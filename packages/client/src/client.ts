@@ -74,7 +74,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   readonly #session: Session;
 
   /**
-   * Does not connect before {@link ArqonBusClient.connect}. Throws `INVALID_ARGUMENT`.
+   * Does not connect; see {@link ArqonBusClient.connect}. Throws `INVALID_ARGUMENT`.
    *
    * ```ts
    * const client = new ArqonBusClient({ url: ['wss://a.example.org', 'wss://b.example.org'], token: freshToken });
@@ -161,8 +161,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
 
   /**
    * Closes the client without losing work in progress: leaves all channels, waits until handlers and loops have
-   * processed what had arrived and until everything sent is answered, then closes. Rejects with TimeoutError if that takes
-   * longer than `timeoutMs` (default: the client's), or with the signal's reason; the client is closed then too.
+   * processed what had arrived and until everything sent is answered, then closes. Rejects with TimeoutError if that
+   * takes longer than `timeoutMs` (default: the client's), or with the signal's reason; the client is closed then too.
    *
    * ```ts
    * process.once('SIGTERM', () => client.drain({ timeoutMs: 5_000 }));
@@ -314,9 +314,9 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Sends a request and resolves with the first reply. For an address (`room:channel`) it goes to one of its responders;
-   * otherwise it is a private message. Rejects with RequestError if the responder reports a failure, with NoRespondersError if
-   * there is none, and with `CONNECTION_LOST`, because the reply would go to a closed connection.
+   * Sends a request and resolves with the first reply. For an address (`room:channel`) it goes to one of its
+   * responders; otherwise it is a private message. Rejects with RequestError if the responder reports a failure, with
+   * NoRespondersError if there is none, and with `CONNECTION_LOST`, because the reply would go to a closed connection.
    *
    * ```ts
    * const { payload } = await client.request<{ sum: number }>('math:add', { numbers: [1, 2] }, { timeoutMs: 2_000 });
@@ -333,7 +333,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
     if (isAddress(to)) {
       envelope = outgoing.event(to, payload, { ...given({ metadata: options.metadata, ephemeral }), id, request });
     } else {
-      // A server that does not know requests passes the mark of the client on.
+      // An older server only passes on the client's own marker.
       const metadata = { ...options.metadata, request: true };
       const asked = hasFeature(this.welcome, 'requests') ? { request: { timeoutMs: request.timeoutMs } } : {};
       envelope = outgoing.privately(to, payload, { id, metadata, ...asked });
@@ -381,8 +381,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Reads a token stream: yields its text from the beginning as it grows, across reconnects. Ends when it is complete or
-   * cancelled, and throws StreamError when it failed or lost its writer. Without room and channel it must be open.
+   * Reads a token stream: yields its text from the beginning as it grows, across reconnects. Ends when it is complete
+   * or cancelled, and throws StreamError when it failed or lost its writer. Without room and channel it must be open.
    *
    * ```ts
    * for await (const text of client.readStream({ room: 'talk', channel: 'answers', id })) process.stdout.write(text);
@@ -419,8 +419,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Renews the token of this connection: with the given one, or with a new one from the token function. The client
-   * does so by itself when the server warns of the expiry, if there is a function.
+   * Renews the token of this connection: with the given one, or with a new one from the token function. With a token
+   * function, the client renews automatically when the server announces the expiry.
    *
    * ```ts
    * const { expires_at } = await client.refreshToken(token);
@@ -446,7 +446,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
     this.#require('groups', 'requests');
     const { requests, groups } = this.#session;
     const onMessage = async (message: Message<P>): Promise<void> => {
-      // What is no request has nobody who waits for an answer.
+      // Events that are not requests need no answer.
       if (!isRequest(message.envelope.metadata)) return;
       await requests.serve(message as unknown as Message, handler as unknown as RequestHandler<never, object>);
     };
@@ -467,7 +467,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
 
   #report(error: unknown, isFromErrorListener: boolean): void {
     if (isFromErrorListener) {
-      // Nobody is left to tell: it surfaces as an uncaught error.
+      // There is no other listener: surfaces as an uncaught error.
       queueMicrotask(() => {
         throw error;
       });
@@ -475,10 +475,10 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
     }
     const failed = `A callback failed: ${error}`;
     const told = error instanceof ArqonBusError ? error : new ArqonBusError('LISTENER_FAILED', failed, false, error);
-    // What is cut short because the program closes its client is no loss.
+    // Interrupted because the program closed its client: not an error.
     if (told.code === 'CLOSED') return;
     if (this.listens('error')) this.emit('error', told);
-    // A loss that nobody listens for must not pass in silence.
+    // Errors without a listener must not be silent.
     else console.warn(`[arqonbus] ${told.code}: ${told.message}`);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Time and chance, so that a test can control both (`FakeClock` of `@arqonbus/client/testing`).
+ * Time and randomness, replaceable in tests (`FakeClock` of `@arqonbus/client/testing`).
  *
  * ```ts
  * const client = new ArqonBusClient({ url: 'ws://127.0.0.1:9100', clock: new FakeClock() });
@@ -8,19 +8,19 @@
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Calls back once in `ms` milliseconds; returns what {@link Clock.clearTimeout} takes. */
+  /** Calls back once after `ms` milliseconds; returns the argument for {@link Clock.clearTimeout}. */
   setTimeout(callback: () => void, ms: number): unknown;
-  /** Cancels a callback that has not run yet. */
+  /** Cancels a pending callback. */
   clearTimeout(timer: unknown): void;
-  /** A number from 0 to below 1. */
+  /** A random number in [0, 1). */
   random(): number;
 }
 
-/** Longest wait that platforms can time; anything longer would fire at once. */
+/** Longest delay that timers support; a longer one would fire immediately. */
 const MAX_WAIT_MS = 2 ** 31 - 1;
-/** A timer this late, in milliseconds, means that the process stood still: suspended, or busy computing. */
+/** A timer this late, in milliseconds, means that the process was suspended or blocked. */
 const STOOD_STILL_MS = 50;
-/** After a standstill, how long there is to read what arrived meanwhile, in milliseconds. */
+/** Extra time after a suspension to read what has arrived, in milliseconds. */
 const GRACE_MS = 500;
 
 export const systemClock: Clock = {
@@ -31,8 +31,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * Calls back in `ms` milliseconds, but only after what has already arrived was read: an overdue timer runs before the
- * socket is looked at, and the answer it waits for may be there. Returns the way to cancel.
+ * Calls back after `ms` milliseconds, but only once input that has already arrived was read: an overdue timer fires
+ * before the socket is read, although the expected answer may be there. Returns the function that cancels it.
  */
 export function after(clock: Clock, ms: number, callback: () => void): () => void {
   const due = clock.now() + ms;
@@ -43,28 +43,28 @@ export function after(clock: Clock, ms: number, callback: () => void): () => voi
 }
 
 /**
- * How long the client waits between attempts.
+ * Delays between connection attempts.
  *
  * ```ts
  * new ArqonBusClient({ url, reconnect: { baseMs: 100, maxMs: 5_000, attempts: 20 } });
  * ```
  */
 export interface BackoffOptions {
-  /** Upper bound of the first wait, milliseconds (default 250). */
+  /** Upper limit of the first delay, milliseconds (default 250). */
   baseMs?: number;
-  /** Upper bound of every wait, milliseconds (default 30,000), also of those that a server asks for. */
+  /** Upper limit of every delay, milliseconds (default 30,000), including those requested by a server. */
   maxMs?: number;
-  /** Give up after this many failures in a row (default: never). */
+  /** Give up after this many consecutive failures (default: never). */
   attempts?: number;
 }
 
 export type Backoff = Readonly<Required<BackoffOptions>>;
 
 /**
- * Full jitter: anything between nothing and the exponential bound, so that the clients of a server that comes back
- * arrive spread out instead of in waves.
+ * Full jitter: a random delay up to the exponential limit, so that clients of a restarted server reconnect spread out
+ * instead of in waves.
  *
- * @param failures failures in a row before this one, from 0
+ * @param failures consecutive failures before this one, from 0
  * @param random 0 ≤ x < 1
  * @returns milliseconds
  */

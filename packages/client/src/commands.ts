@@ -6,10 +6,7 @@ import { given, type Identity, type Standing, standingToWire, toWire } from './o
 import type { WaitOptions } from './pending.ts';
 import type { Ask, AskAnything, CommandParameters } from './queue.ts';
 
-/**
- * Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice
- * comes to the same.
- */
+/** Commands that may be repeated after a connection loss: they only read, or are idempotent. */
 export const REPEATABLE: RegExp =
   /^(ping|help|status|identify|refresh_token|channel_info|history|stream\.list|(list|join|leave)_\w+|op\.\w+\.(get|replay|status|watch|unwatch|renew|dead_letters|list\w*))$/;
 
@@ -17,7 +14,7 @@ type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head
 type Verb<F extends string> = CommandName extends infer N ? (N extends `op.${F}.${infer V}` ? V : never) : never;
 
 /**
- * The commands `op.FAMILY.*` as methods, `dead_letters` as `deadLetters`; arguments and results are those of the
+ * The commands `op.FAMILY.*` as methods, with `dead_letters` as `deadLetters`; arguments and results are those of the
  * protocol. Each rejects with CommandError, TimeoutError or ConnectionError.
  *
  * ```ts
@@ -31,7 +28,7 @@ export type Operator<F extends string> = {
   ) => Promise<CommandResult<N>>;
 };
 
-/** Makes the methods of one family; `verbs` are its commands without the `op.FAMILY.` before them. */
+/** Creates the methods of one family; `verbs` are its commands without the prefix `op.FAMILY.`. */
 function operator<F extends string>(ask: Ask, family: F, ...verbs: Verb<F>[]): Operator<F> {
   const call = ask as (...parameters: unknown[]) => unknown;
   const methods = verbs.map((verb) => [
@@ -45,7 +42,7 @@ function operator<F extends string>(ask: Ask, family: F, ...verbs: Verb<F>[]): O
 export abstract class CommandCaller<Events extends object> extends Emitter<Events> {
   readonly #ask: Ask = (name, args, wait) => this.run(name, args, wait);
   /**
-   * Events POSTed to an address of yours: `register`, `list`, `unregister`, `deadLetters`, `retry`.
+   * Events POSTed to a URL: `register`, `list`, `unregister`, `deadLetters`, `retry`.
    *
    * ```ts
    * const { rule_id } = await client.webhooks.register({ url: 'https://example.org/hook', room: 'science' });
@@ -61,7 +58,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
     'retry',
   );
   /**
-   * Events that the server sends at a time: `schedule`, `list`, `cancel`.
+   * Scheduled events: `schedule`, `list`, `cancel`.
    *
    * ```ts
    * await client.cron.schedule({ room: 'science', channel: 'tick', payload: { beat: 1 }, cron: '0 9 * * 1-5' });
@@ -77,7 +74,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
    */
   readonly casil: Operator<'casil'> = operator(this.#ask, 'casil', 'get', 'reload');
   /**
-   * The experimental lane; all but `status` answer `FEATURE_DISABLED` where it is off.
+   * The experimental lane; if it is disabled, all commands but `status` reject with `FEATURE_DISABLED`.
    *
    * ```ts
    * console.log((await client.omega.status()).enabled);
@@ -102,7 +99,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   ): Promise<CommandResult<N>>;
 
   /**
-   * Sends any command; the name decides the types of arguments and result.
+   * Sends any command; arguments and result are typed by its name.
    *
    * ```ts
    * const { entries } = await client.command('op.history.get', { room: 'science', limit: 10 });
@@ -113,7 +110,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * The way to the server and back, milliseconds.
+   * The round-trip time to the server, milliseconds.
    *
    * ```ts
    * console.log(`${await client.ping()} ms`);
@@ -137,7 +134,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * The server's figures.
+   * The status of the server.
    *
    * ```ts
    * console.log((await client.status()).connections.active);
@@ -148,7 +145,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * Changes how others see this client; kept for the connections to come, but for a state with a time.
+   * Changes the public profile of this client; renewed after a reconnect, except for a state with a time to live.
    *
    * ```ts
    * await client.identify({ screenName: 'Grace', state: 'busy', note: 'compiling', ttlSeconds: 60 });
@@ -192,7 +189,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * Makes a channel; needs the role `admin`. Rejects with `ALREADY_EXISTS`.
+   * Creates a channel; needs the role `admin`. Rejects with `ALREADY_EXISTS`.
    *
    * ```ts
    * await client.createChannel('science:new', { description: 'by hand', history: { size: 100 } });
@@ -207,7 +204,7 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * Deletes an empty channel and what it keeps; needs the role `admin`. Rejects with `CHANNEL_NOT_EMPTY`.
+   * Deletes an empty channel and its history; needs the role `admin`. Rejects with `CHANNEL_NOT_EMPTY`.
    *
    * ```ts
    * await client.deleteChannel('science:new');
@@ -218,8 +215,8 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * A channel's history by sequence, or a room's by time: nothing is asked for before it is iterated. `room:*` is what
-   * was sent to the whole room.
+   * A channel's history by sequence, or a room's by time; fetched only when iterated. `room:*` is the history of
+   * room-wide messages.
    *
    * ```ts
    * for await (const message of client.history('science:explore', { after: 41 })) console.log(message.sequence);

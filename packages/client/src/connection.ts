@@ -3,21 +3,21 @@ import { after, type Clock } from './clock.ts';
 import { ArqonBusError } from './errors.ts';
 import type { OpenSocket, Socket, SocketEnd, SocketRequest } from './socket.ts';
 
-/** Unsent bytes above which a sender is asked to wait, and how often the socket is looked at meanwhile. */
+/** Unsent bytes above which a sender should wait, and the polling interval of the socket meanwhile. */
 const HIGH_WATER_BYTES = 1_048_576;
 const DRAIN_POLL_MS = 10;
-/** Any command would do: what counts is that something comes back. */
+/** Any command would do; only the fact that an answer arrives matters. */
 const PROBE = `{"version":"${PROTOCOL_VERSION}","id":"arq_probe","type":"command","command":"ping","args":{}}`;
-/** How long the other side may take to answer a closing handshake, milliseconds. */
+/** Time limit for the peer to answer a closing handshake, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
-/** Grace after a missed ping of the server, and time for the answer to a probe; milliseconds. */
+/** Extra time after a missed ping of the server, and time limit for the answer to a probe; milliseconds. */
 const GRACE_MS = 5_000;
 const PROBE_MS = 10_000;
-/** Fewer bytes after the last message than this, and no message is on its way: pings come in between. */
+/** Minimum bytes after the last message that indicate a partial message; fewer may be pings. */
 const PARTIAL_BYTES = 1_024;
 
 /**
- * A frame as it came over the wire, and what it says. Told by the client's event `frame`.
+ * A received frame, with its envelope; see the client's event `frame`.
  *
  * ```ts
  * client.on('frame', ({ text }) => appendFile('frames.jsonl', `${text}\n`));
@@ -30,20 +30,20 @@ export interface Frame {
 }
 
 export interface ConnectionEvents {
-  /** Every envelope, before anything is done with it. What it returns holds the reading up until it settles. */
+  /** Every envelope, before it is processed. Reading is paused until the returned promises settle. */
   frame(frame: Frame): readonly Promise<unknown>[];
-  /** The server's first frame; from here on the connection may be used. */
+  /** The server's first frame; the connection can be used from now on. */
   welcome(welcome: Welcome): void;
   envelope(envelope: Envelope): void;
-  /** A frame that is not an envelope; it was skipped. */
+  /** A frame that is not an envelope, and was skipped. */
   invalid(error: ArqonBusError): void;
-  /** Once, whatever the end, also of a connection that was never welcomed. Never from within the constructor. */
+  /** Called once for every connection, even one without a welcome. Never called from within the constructor. */
   ended(end: SocketEnd): void;
 }
 
-/** One WebSocket from handshake to close: frames to envelopes, and a watch over the line. */
+/** One WebSocket from handshake to close: converts frames to envelopes and monitors the connection. */
 export class Connection {
-  /** Largest frame the server takes, bytes of UTF-8; known with the welcome. */
+  /** Largest frame that the server accepts, UTF-8 bytes; known after the welcome. */
   maxMessageBytes: number = Number.POSITIVE_INFINITY;
   readonly #clock: Clock;
   readonly #events: ConnectionEvents;
@@ -52,11 +52,11 @@ export class Connection {
   #cancel: () => void;
   #over = false;
   #welcomed = false;
-  /** Bytes received up to the last whole message. */
+  /** Bytes received up to the last complete message. */
   #wholeBytes = 0;
-  /** Bytes received when {@link Connection.isReceiving} last said yes. */
+  /** Bytes received when {@link Connection.isReceiving} was last true. */
   #toldBytes = 0;
-  /** Listeners that have not finished with a frame. */
+  /** Frames whose listeners have not finished. */
   #held = 0;
 
   /** @param timeoutMs from the call to the server's welcome */
@@ -80,7 +80,7 @@ export class Connection {
         },
       );
     } catch (error) {
-      // A header or subprotocol that the platform refuses to send: a malformed token, most likely.
+      // The platform refuses to send a header or subprotocol, most likely because of a malformed token.
       const reason = error instanceof Error ? error.message : String(error);
       queueMicrotask(() => this.#end({ code: CLOSE.POLICY_VIOLATION, reason }));
     }
@@ -90,7 +90,7 @@ export class Connection {
     if (!this.#over) this.#socket?.send(text);
   }
 
-  /** Resolves when the socket has room again; undefined when it has room now. A connection that ends has room. */
+  /** Resolves when the socket has room again; undefined if it has room now. A closed connection has room. */
   drained(): Promise<void> | undefined {
     if (!this.#isFull()) return undefined;
     return new Promise((resolve) => {
@@ -102,7 +102,7 @@ export class Connection {
     });
   }
 
-  /** Whether a large message is arriving, and more of it has come since this was last asked. */
+  /** Whether a large message is arriving, with new bytes since the last call. */
   isReceiving(): boolean {
     const received = this.#received();
     const isReceiving = received > Math.max(this.#toldBytes, this.#wholeBytes + PARTIAL_BYTES);
@@ -110,12 +110,12 @@ export class Connection {
     return isReceiving;
   }
 
-  /** Checks at once whether the line is still there. */
+  /** Checks immediately whether the connection is alive. */
   suspect(): void {
     this.#heartbeat?.suspect();
   }
 
-  /** Starts the closing handshake; `ended` follows, at the latest when the other side has had its time. */
+  /** Starts the closing handshake; `ended` follows, at the latest after its timeout. */
   close(): void {
     if (this.#over) return;
     if (!this.#welcomed) {
@@ -124,7 +124,7 @@ export class Connection {
     }
     this.#cancel();
     this.#cancel = after(this.#clock, CLOSE_TIMEOUT_MS, () => this.#drop(1006, 'closing handshake timed out'));
-    // The answer is read only by a socket that reads.
+    // A paused socket would not read the peer's answer.
     this.#socket?.pause?.(false);
     this.#socket?.close(1000);
   }
@@ -139,7 +139,7 @@ export class Connection {
       if (this.#welcomed) this.#events.envelope(envelope);
       else this.#greet(envelope);
     } catch (cause) {
-      // Whatever a server sends, it must not end the program.
+      // Nothing a server sends may crash the program.
       const message = 'The server sent a frame that is not an envelope.';
       this.#events.invalid(new ArqonBusError('INVALID_FRAME', message, false, cause));
     }
@@ -154,14 +154,14 @@ export class Connection {
     this.#cancel();
     this.#heartbeat = new Heartbeat(this.#clock, welcome.limits.ping_interval_ms, {
       probe: () => this.send(PROBE),
-      // While reading is held up nothing can be heard of the server.
+      // While reading is paused, the server cannot be heard.
       received: () => (this.#held > 0 ? Number.POSITIVE_INFINITY : this.#received()),
       dead: () => this.#drop(CLOSE.HEARTBEAT_MISSED, 'the line is dead'),
     });
     this.#events.welcome(welcome);
   }
 
-  /** Reads no further until all of `waits` have settled. */
+  /** Pauses reading until all of `waits` have settled. */
   #hold(waits: readonly Promise<unknown>[]): void {
     if (waits.length === 0) return;
     this.#held += 1;
@@ -182,7 +182,7 @@ export class Connection {
     return !this.#over && (this.#socket?.bufferedAmount ?? 0) > HIGH_WATER_BYTES;
   }
 
-  /** Ends it from this side, without waiting for the other. */
+  /** Ends the connection without waiting for the peer. */
   #drop(code: number, reason: string): void {
     this.#end({ code, reason });
     this.#socket?.terminate();
@@ -199,16 +199,16 @@ export class Connection {
 
 interface HeartbeatEvents {
   probe(): void;
-  /** Bytes received so far: a message that takes long to arrive shows that the line is there. */
+  /** Bytes received so far: a large message that is still arriving proves that the connection is alive. */
   received(): number;
   dead(): void;
 }
 
 /**
- * Notices a line that is dead without having been closed. The server pings (PROTOCOL section 1), so silence for longer
- * than its interval is suspect; since browsers hide pings, a probe is sent before the line is given up.
+ * Detects a connection that is dead but not closed. The server pings (PROTOCOL section 1), so silence beyond its
+ * interval is suspicious; because browsers hide pings, a probe is sent before the connection is dropped.
  *
- * One timer that is moved only when it fires: a busy line costs one assignment a frame.
+ * Uses one timer that is rescheduled only when it fires: a busy connection costs one assignment per frame.
  */
 class Heartbeat {
   readonly #clock: Clock;
@@ -232,7 +232,7 @@ class Heartbeat {
     this.#probed = false;
   }
 
-  /** Probes at once: the network has changed, or the machine was asleep. */
+  /** Probes immediately: the network has changed, or the machine was suspended. */
   suspect(): void {
     if (this.#probed) return;
     this.#probed = true;
@@ -257,13 +257,14 @@ class Heartbeat {
         this.#events.dead();
         return;
       }
-      // The probe's answer waits behind what is arriving. Another one tells the server that this side is there.
+      // The probe's answer is queued behind the arriving data. Another probe shows the server that this client is
+      // alive.
       this.#probed = false;
       this.suspect();
       return;
     }
     const now = this.#clock.now();
-    // A clock that was set back must not put the next look off by hours.
+    // A clock that was set back must not delay the next check by hours.
     this.#lastAlive = Math.min(this.#lastAlive, now);
     const rest = this.#lastAlive + this.#silenceMs - now;
     if (rest > 0) this.#wait(rest);

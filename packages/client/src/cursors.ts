@@ -8,9 +8,9 @@ import {
 } from '@arqonbus/protocol';
 import type { Message } from './message.ts';
 
-/** Own sequences remembered ahead of the cursor. */
+/** Maximum sequences of own messages remembered ahead of the cursor. */
 const MAX_OWN_AHEAD = 1_024;
-/** Messages held back while a replay is on its way. */
+/** Maximum messages held back during a replay. */
 const MAX_HELD = 10_000;
 
 /**
@@ -53,23 +53,23 @@ export interface Reset {
 }
 
 /**
- * The place in one stream (PROTOCOL section 6): what makes a resume free of gaps and duplicates.
+ * The position in one stream (PROTOCOL section 6), which allows resuming without gaps or duplicates.
  *
- * Everything up to `sequence` is seen. While a replay without holes is on its way, messages are let through in strict
- * succession and the rest is held back: with overlapping subscriptions a live message may overtake the replay.
+ * Everything up to `sequence` has been delivered. During a complete replay, messages are delivered in strict sequence
+ * and later ones are held back: with overlapping subscriptions a live message may overtake the replay.
  */
 export class StreamCursor {
   readonly epoch: string;
   sequence: number;
-  /** Where the stream stood at the last join. */
+  /** The stream's sequence at the last join. */
   #joinedAt: number;
-  /** Up to here every sequence will be replayed; 0 when none is owed. */
+  /** Every sequence up to here will be replayed; 0 if no replay is expected. */
   #owedUpTo = 0;
   readonly #held = new Map<number, Message>();
-  /** Sequences of this client's own messages, known from their acks, that lie ahead of the cursor. */
+  /** Sequences of this client's own messages, from their acks, ahead of the cursor. */
   readonly #own = new Set<number>();
 
-  /** @param joinedAt where the stream stands; more than `sequence` when a part of its history follows */
+  /** @param joinedAt the stream's current sequence; higher than `sequence` if history follows */
   constructor({ sequence, epoch }: Position, joinedAt: number = sequence) {
     this.epoch = epoch;
     this.sequence = sequence;
@@ -85,7 +85,7 @@ export class StreamCursor {
     return Math.max(this.sequence, this.#joinedAt) === 0;
   }
 
-  /** Whether a stream that stands at `position` has had nothing new since. */
+  /** Whether there is nothing new in a stream at `position`. */
   standsAt({ sequence, epoch }: Position): boolean {
     return epoch === this.epoch && sequence === Math.max(this.sequence, this.#joinedAt);
   }
@@ -97,7 +97,7 @@ export class StreamCursor {
     this.#owedUpTo = sequence;
   }
 
-  /** Takes a message of this stream; answers those whose turn has come, in order. */
+  /** Takes a message of this stream; returns the messages that can now be delivered, in order. */
   take(message: Message, sequence: number): Message[] {
     if (sequence <= this.sequence) return [];
     if (this.sequence < this.#owedUpTo && sequence > this.sequence + 1) {
@@ -108,17 +108,17 @@ export class StreamCursor {
     return [message, ...this.#next()];
   }
 
-  /** The ack of an own message: it counts as seen, without being delivered. */
+  /** The ack of an own message: it counts as seen but is not delivered. */
   own(sequence: number): Message[] {
     if (sequence <= this.sequence) return [];
     this.#own.add(sequence);
     const [first] = this.#own;
-    // A hole that stays is another own message, one without an ack: by now nobody else's can be late.
+    // A lasting gap is an own message without an ack: a message of anyone else would have arrived by now.
     this.#advance(this.#own.size > MAX_OWN_AHEAD ? (first as number) : this.sequence);
     return this.#next();
   }
 
-  /** The replay has a hole that will not be filled: lets go of what was held back for it. */
+  /** The replay has a gap that will not be filled: releases the messages held back for it. */
   release(): Message[] {
     this.#owedUpTo = 0;
     return this.#next();
@@ -133,7 +133,10 @@ export class StreamCursor {
     for (const own of this.#own) if (own <= sequence) this.#own.delete(own);
   }
 
-  /** What was held back and is due now: the next ones in a row, and all of it once the replay is complete. */
+  /**
+   * Messages that were held back and can be delivered now: the next consecutive ones, or all once the replay is
+   * complete.
+   */
   #next(): Message[] {
     const due: Message[] = [];
     const hand = (sequence: number): void => {
@@ -151,14 +154,14 @@ export class StreamCursor {
 }
 
 /**
- * The cursors of all streams that reach one subscription: those of a room's channels, or its channel's and the
- * room-wide one, whose events reach every member of any channel.
+ * The cursors of all streams of one subscription: those of a room's channels, or the channel's and the room-wide one,
+ * whose events reach every member of any channel.
  */
 export class Cursors {
   readonly #address: Address;
   readonly #onReset: (reset: Reset) => void;
   readonly #streams = new Map<string, StreamCursor>();
-  /** Of several channels. */
+  /** Whether it covers several channels. */
   readonly #isMany: boolean;
   readonly #matches: (channel: string) => boolean;
 
@@ -171,22 +174,22 @@ export class Cursors {
     this.#onReset = onReset;
   }
 
-  /** The protocol resumes a channel or a room, not the subscription to everything. */
+  /** The protocol can resume a channel or a room, but not a subscription to everything. */
   get resumable(): boolean {
     return this.#address.room !== WILDCARD;
   }
 
-  /** What the next join asks to go on from; undefined when nothing is known yet. */
+  /** The position for the next join; undefined if none is known yet. */
   since(): Since | undefined {
     return this.#sinceOf(this.positions());
   }
 
-  /** The same for a consumer that has not had everything yet. */
+  /** The same, for a consumer that has not processed everything yet. */
   sinceConsumed(consumed: Iterable<readonly [string, Position]>): Since | undefined {
     return this.#sinceOf({ ...this.positions(), ...Object.fromEntries(consumed) });
   }
 
-  /** A room's is a map; a channel's is one too as soon as its room has had a room-wide event. */
+  /** A room has a map; a channel too, once its room has had a room-wide event. */
   #sinceOf(positions: Record<string, Position>): Since | undefined {
     const { channel } = this.#address;
     if (this.#isMany) return this.#streams.size === 0 ? undefined : positions;
@@ -206,7 +209,7 @@ export class Cursors {
     for (const [channel, position] of Object.entries(map)) this.#streams.set(channel, new StreamCursor(position));
   }
 
-  /** The answer to a join without `since`; `history` envelopes of each stream joined precede live traffic. */
+  /** The result of a join without `since`; `history` envelopes of each joined stream precede live traffic. */
   begin(result: JoinResult, history = 0): void {
     for (const [channel, position] of this.#told(result)) {
       const replayed = this.#covers(channel) ? history : 0;
@@ -215,18 +218,18 @@ export class Cursors {
     }
   }
 
-  /** The answer to another join of which nothing was known that it could have gone on from. */
+  /** The result of a rejoin without a known position to resume from. */
   restart(result: JoinResult): void {
     this.begin(result);
     this.#onReset({ reason: 'not_recovered', positions: Object.fromEntries(this.#told(result)) });
   }
 
   /**
-   * The answer to a join with `since`. True: the server has not replayed all that it can; join once more, from where
-   * the cursors stand now.
+   * The result of a join with `since`. Returns true if the server could replay more: join once more, from the current
+   * cursors.
    *
    * @param asked the `since` of the join
-   * @param isLast it has been joined once more already
+   * @param isLast whether this was already the second join
    */
   resume(result: JoinResult, asked: Since, isLast: boolean): boolean {
     const told = this.#told(result);
@@ -247,7 +250,7 @@ export class Cursors {
       } else if (cursor === undefined && !this.#covers(channel)) {
         this.#streams.set(channel, new StreamCursor(position));
       } else {
-        // Made meanwhile, or begun anew: it is had from its start, or from the oldest envelope that is kept.
+        // Created meanwhile, or restarted: delivered from its start, or from the oldest stored envelope.
         const start = { sequence: 0, epoch: position.epoch };
         this.#streams.set(channel, new StreamCursor(start, position.sequence));
         isOwed ||= cursor !== undefined && position.sequence > 0;
@@ -259,12 +262,12 @@ export class Cursors {
     return isOwed && !isLast;
   }
 
-  /** What was missed is not kept: everything goes on from where it stands now. */
+  /** The missed messages are no longer stored: continues from the current positions. */
   #giveUp(told: readonly [string, Position][], isLast: boolean): void {
     const lost: Record<string, Position> = {};
     for (const [channel, position] of told) {
       const cursor = this.#streams.get(channel);
-      // Of a new epoch everything that is kept is wanted, should the server replay it.
+      // With a new epoch, everything stored is wanted if the server replays it.
       const isNew = isLast && cursor?.sequence === 0 && cursor.epoch === position.epoch;
       const isLost = isNew ? position.sequence > 0 : cursor?.standsAt(position) !== true;
       const from = isNew ? cursor.position : position;
@@ -274,29 +277,29 @@ export class Cursors {
     if (Object.keys(lost).length > 0) this.#onReset({ reason: 'not_recovered', positions: lost });
   }
 
-  /** Takes an event that the address covers; answers what may be handed on now, in order and without repetition. */
+  /** Takes an event that the address covers; returns what can be delivered now, in order and without duplicates. */
   take(message: Message): Message[] {
     const { position, channel = WILDCARD } = message;
-    // Nothing here asked for a replay of everything: it is another subscription's.
+    // A subscription to everything never requests a replay, so this one belongs to another subscription.
     if (!this.resumable) return message.replayed ? [] : [message];
     if (position === undefined) return [message];
     const cursor = this.#streams.get(channel);
     if (cursor?.epoch === position.epoch) return cursor.take(message, position.sequence);
     if (cursor === undefined) {
-      // The replay of a room-wide stream of which nothing is known belongs to a subscription of the room.
+      // The replay of an unknown room-wide stream belongs to a subscription to the room.
       if (message.replayed && !this.#covers(channel)) return [];
     } else if (position.sequence > 1) this.#onReset({ reason: 'new_epoch', positions: { [channel]: position } });
     this.#streams.set(channel, new StreamCursor(position));
     return [message];
   }
 
-  /** The ack of an own message; its epoch, a random id, tells which stream it is of. */
+  /** The ack of an own message; its epoch, a random id, identifies the stream. */
   own({ sequence, epoch }: Position): Message[] {
     for (const cursor of this.#streams.values()) if (cursor.epoch === epoch) return cursor.own(sequence);
     return [];
   }
 
-  /** The server told of a hole in a channel's history. */
+  /** The server reported a gap in a channel's history. */
   gap(channel: string): Message[] {
     const cursor = this.#streams.get(channel);
     const positions = cursor === undefined ? {} : { [channel]: cursor.position };
@@ -304,7 +307,7 @@ export class Cursors {
     return cursor?.release() ?? [];
   }
 
-  /** Whether what is not taken now will come with the next join. */
+  /** Whether a skipped message can be replayed by the next join. */
   canReplay({ position, channel = WILDCARD }: Message): boolean {
     return this.resumable && position !== undefined && (this.#covers(channel) || this.#streams.has(channel));
   }
@@ -313,12 +316,12 @@ export class Cursors {
     return this.#matches(channel);
   }
 
-  /** Whether the server could not tell where a stream stands: its storage is away. */
+  /** Whether the server did not know a stream's position, because its storage is unavailable. */
   isUnknown({ epoch, positions }: JoinResult): boolean {
     return this.resumable && Object.values(positions ?? { epoch: { epoch } }).some((known) => known.epoch === '');
   }
 
-  /** Where the server says that the streams stand; one that nothing is known of has no epoch. */
+  /** The stream positions reported by the server; a stream with an unknown position has no epoch. */
   #told({ channel, sequence, epoch, positions }: JoinResult): [string, Position][] {
     if (!this.resumable) return [];
     return Object.entries(positions ?? { [channel]: { sequence, epoch } }).filter(([, known]) => known.epoch !== '');

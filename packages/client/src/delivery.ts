@@ -5,17 +5,17 @@ import { type Message, toMessage } from './message.ts';
 import { given } from './options.ts';
 
 /**
- * Resolves once the messages that have arrived together are dealt with: their answers then go out as one command. Where
- * there is no `setImmediate` (in browsers), a moment later.
+ * Resolves once the messages that arrived together are processed, so that their answers go out as one command. Without
+ * `setImmediate` (in browsers), slightly later.
  */
 const turnOver = (): Promise<void> =>
   new Promise((resolve) =>
     ((globalThis as { setImmediate?: (work: () => void) => void }).setImmediate ?? setTimeout)(resolve),
   );
 
-/** Tokens of one command. */
+/** Maximum tokens per command. */
 const MAX_TOKENS = 500;
-/** The wait after a refusal for the rate, in milliseconds: what the server names, within these, or the default. */
+/** Pause after `RATE_LIMITED`, in milliseconds: the server's value within these limits, or the default. */
 const MIN_PAUSE_MS = 10;
 const DEFAULT_PAUSE_MS = 1_000;
 const MAX_PAUSE_MS = 30_000;
@@ -64,10 +64,10 @@ export interface Delivery<P = JsonObject> extends Message<P> {
 
 type Verb = 'ack' | 'nack' | 'extend' | 'reject';
 
-/** Sends the command of some tokens; resolves with those that were still held. */
+/** Sends the command for some tokens; resolves with the result, which lists the lost ones. */
 export type SettleTokens = (command: string, args: JsonObject) => Promise<JsonObject>;
 
-/** One answer, and what the program is told of it. */
+/** A queued answer, and its promise callbacks. */
 interface Waiting {
   readonly command: string;
   readonly args: JsonObject;
@@ -77,15 +77,15 @@ interface Waiting {
 }
 
 /**
- * Answers to deliveries, many in one command: those of one turn that say the same, and while commands are on their way all
- * that comes meanwhile. While the server takes no more of this client, they wait and are sent together; those that come
- * too late then it refuses.
+ * Answers to deliveries, batched into commands: equal answers of one turn share a command, and while commands are
+ * pending, further answers are collected. While the server limits the rate they wait and are sent together; the server
+ * refuses those that are too late by then.
  */
 export class Answers {
   readonly #clock: Clock;
   readonly #settle: SettleTokens;
   #gathered: Waiting[] = [];
-  /** As long as something is gathered or on its way. */
+  /** Set while answers are collected or being sent. */
   #sending: Promise<void> | undefined;
 
   constructor(clock: Clock, settle: SettleTokens) {
@@ -93,7 +93,7 @@ export class Answers {
     this.#settle = settle;
   }
 
-  /** Rejects with LeaseLostError when the server held the token no longer, else with what refused the command. */
+  /** Rejects with LeaseLostError if the token's lease has ended, else with the error of the command. */
   give(verb: Verb, token: string, args: JsonObject = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#gathered.push({ command: `delivery.${verb}`, args, token, resolve, reject });
@@ -101,12 +101,12 @@ export class Answers {
     });
   }
 
-  /** Resolves when everything that was answered has been taken, or was not. */
+  /** Resolves when all answers have been accepted or refused. */
   async idle(): Promise<void> {
     while (this.#sending) await this.#sending;
   }
 
-  /** Sends what is gathered, whatever is on its way. Resolves with how long the server wants to be left alone then. */
+  /** Sends the collected answers immediately. Resolves with the pause requested by the server, in milliseconds. */
   async flush(): Promise<number> {
     const batches = inBatches(this.#gathered.splice(0));
     const pauses = await Promise.all(batches.map((batch) => this.#send(batch)));
@@ -126,7 +126,7 @@ export class Answers {
     this.#sending = undefined;
   }
 
-  /** Resolves with 0 when all were answered, else with how long the server takes no more, in milliseconds. */
+  /** Resolves with 0 if all were answered, else with the pause requested by the server, in milliseconds. */
   async #send(batch: readonly Waiting[]): Promise<number> {
     const { command, args } = batch[0] as Waiting;
     try {
@@ -138,7 +138,7 @@ export class Answers {
       }
     } catch (error) {
       if (error instanceof RefusedError && error.code === 'RATE_LIMITED') {
-        // When the leases are over by then, the server says so.
+        // If the leases expire meanwhile, the server reports it.
         return Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, error.retryAfterMs ?? DEFAULT_PAUSE_MS));
       }
       for (const { reject } of batch) reject(error);
@@ -147,7 +147,7 @@ export class Answers {
   }
 }
 
-/** Answers that say the same, for one command each. */
+/** Groups equal answers, one batch per command. */
 function inBatches(answers: readonly Waiting[]): Waiting[][] {
   const batches: Waiting[][] = [];
   const open = new Map<string, Waiting[]>();
@@ -156,7 +156,7 @@ function inBatches(answers: readonly Waiting[]): Waiting[][] {
     const key = JSON.stringify([command, args]);
     let batch = open.get(key);
     if (batch === undefined || batch.length === MAX_TOKENS) {
-      // What ends a lease stays behind what made it longer.
+      // An answer that ends a lease must stay behind its extension.
       if (command === 'delivery.extend') open.clear();
       batch = [];
       open.set(key, batch);
@@ -167,7 +167,7 @@ function inBatches(answers: readonly Waiting[]): Waiting[][] {
   return batches;
 }
 
-/** Some of the tokens of a command were lost, and others were not: the server refuses only when all were. */
+/** Some tokens of a command were lost: the server refuses the command only if all are. */
 function late(command: string): LeaseLostError {
   const error = 'The message is no longer yours; it is handed out again.';
   return new LeaseLostError({ error, error_code: 'LEASE_LOST' } as Envelope, command);
@@ -175,14 +175,14 @@ function late(command: string): LeaseLostError {
 
 type DeliveryFacts = JsonObject & { group: string; token: string };
 
-/** The facts of an envelope that a group has handed out; undefined of any other. */
+/** The delivery metadata of an envelope from a group; undefined for other envelopes. */
 export function deliveryOf(envelope: Envelope): DeliveryFacts | undefined {
   const facts = (envelope.metadata as JsonObject | undefined)?.delivery as JsonObject | undefined;
   if (typeof facts?.group !== 'string' || typeof facts.token !== 'string') return undefined;
   return facts as DeliveryFacts;
 }
 
-/** An envelope that {@link deliveryOf} knows, with the ways to answer it. */
+/** Converts an envelope from {@link deliveryOf} to a delivery, with methods to answer it. */
 export function toDelivery<P>(envelope: Envelope<P>, answers: Answers): Delivery<P> {
   const { group, token, attempt, deadline } = deliveryOf(envelope as Envelope) as DeliveryFacts;
   let isAnswered = false;

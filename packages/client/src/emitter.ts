@@ -1,7 +1,7 @@
 type Listener<T> = (value: T) => void;
 
 /**
- * Typed events. A listener that throws or rejects harms neither the emitter nor the other listeners: its error goes to
+ * Typed events. A listener that throws or rejects affects neither the emitter nor other listeners: its error goes to
  * `report`.
  */
 export class Emitter<Events extends object> {
@@ -13,7 +13,7 @@ export class Emitter<Events extends object> {
   }
 
   /**
-   * Adds a listener; returns the way to remove it.
+   * Adds a listener; returns a function that removes it.
    *
    * ```ts
    * const stop = client.on('state', ({ state }) => console.log(state));
@@ -53,15 +53,15 @@ export class Emitter<Events extends object> {
     this.#listeners.get(event)?.delete(listener);
   }
 
-  /** Whether anybody listens. */
+  /** Whether the event has listeners. */
   protected listens(event: keyof Events): boolean {
     return (this.#listeners.get(event)?.size ?? 0) > 0;
   }
 
-  /** Calls all listeners; returns what their asynchronous ones still do. */
+  /** Calls all listeners; returns the promises of the asynchronous ones. */
   protected emit<K extends keyof Events>(event: K, value: Events[K]): readonly Promise<unknown>[] {
     const pending: Promise<unknown>[] = [];
-    // A copy: who is added by a listener hears the next occurrence, not this one.
+    // A copy: a listener added by a listener gets only later events.
     for (const listener of [...(this.#listeners.get(event) ?? [])]) {
       const running = run(listener as Listener<Events[K]>, value, (error) => this.#report(error, event));
       if (running !== undefined) pending.push(running);
@@ -71,8 +71,8 @@ export class Emitter<Events extends object> {
 }
 
 /**
- * Calls a callback of the user's; what it throws or rejects with goes to `report`. Returns a promise that settles with
- * an asynchronous callback, and never rejects.
+ * Calls a user callback; its errors and rejections go to `report`. Returns a promise that settles with an asynchronous
+ * callback and never rejects.
  */
 export function run<T>(
   callback: Listener<T>,

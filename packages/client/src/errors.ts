@@ -47,7 +47,7 @@ export class ArqonBusError extends Error {
   }
 }
 
-/** What is known of a line that could not be made or broke. */
+/** What is known about a connection that failed or was lost. */
 export interface ConnectionFailure {
   /** HTTP status of a refused handshake; not available in browsers. */
   readonly status?: number | undefined;
@@ -57,8 +57,8 @@ export interface ConnectionFailure {
 }
 
 /**
- * No line: it could not be made (`CONNECTION_FAILED` or the server's code), broke (`CONNECTION_LOST`), was never asked
- * for (`NOT_CONNECTED`) or ended for good (`CLOSED`).
+ * No connection: it failed (`CONNECTION_FAILED` or the server's code), was lost (`CONNECTION_LOST`), was never opened
+ * (`NOT_CONNECTED`) or the client is closed (`CLOSED`).
  *
  * ```ts
  * await client.connect().catch((error) => {
@@ -79,7 +79,7 @@ export class ConnectionError extends ArqonBusError {
 }
 
 /**
- * The token is missing, expired or refused, and there is no other: HTTP 401, or close code 4401.
+ * The token is missing, expired or refused, and there is no other one: HTTP 401, or close code 4401.
  *
  * ```ts
  * await client.connect().catch((error) => {
@@ -104,7 +104,7 @@ export class AuthenticationError extends ConnectionError {
  */
 export class TimeoutError extends ArqonBusError {
   override name = 'TimeoutError';
-  /** Id of the envelope without an answer, if there was one. */
+  /** Id of the unanswered envelope, if there was one. */
   readonly id: string | undefined;
 
   constructor(message: string, id?: string) {
@@ -178,7 +178,7 @@ export class LeaseLostError extends CommandError {
 }
 
 /**
- * No client is connected that answers requests (`NO_RESPONDERS`).
+ * No connected client answers such requests (`NO_RESPONDERS`).
  *
  * ```ts
  * await client.request('math:add', { a: 1, b: 2 }).catch((error) => {
@@ -236,7 +236,7 @@ const BY_CODE: Readonly<Record<string, new (envelope: Envelope) => RefusedError>
   LOOP_DETECTED: LoopDetectedError,
 };
 
-/** The error of a refusal: one class for each code that a program may want to tell apart, else one for its kind. */
+/** The error for a refusal: a specific class for some codes, otherwise the general class of its kind. */
 export function refusal(envelope: Envelope, command?: string): RefusedError {
   const { error_code: code = '' } = envelope;
   if (command !== undefined) {
@@ -283,7 +283,7 @@ export class RequestError extends ArqonBusError {
   }
 }
 
-/** The line is gone, and with it the answer to `what`. */
+/** The connection was lost, and with it the answer to `what`. */
 export function lostError(what: string, closeCode: number): ConnectionError {
   const message = `The line broke before the answer to ${what}; it may have had effect.`;
   return new ConnectionError('CONNECTION_LOST', message, true, { closeCode });

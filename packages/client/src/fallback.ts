@@ -3,34 +3,36 @@ import type { Settings } from './options.ts';
 import type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
 import { eventStreamAt } from './socket-sse.ts';
 
-/** Handshakes that have to fail before another way is tried; one is enough where it was needed before. */
+/** Failed handshakes before the fallback is tried; one less for an origin that needed it before. */
 const ATTEMPTS = 2;
-/** The same where a WebSocket was open before: there it is the line that is down, unless the network has changed. */
+/**
+ * The same for an origin where a WebSocket has worked: there, the network is more likely down, unless it has changed.
+ */
 const ATTEMPTS_AFTER_SUCCESS = 10;
-/** The share of the time to connect that one handshake may take without an answer. */
+/** Fraction of the connection timeout that one handshake may take. */
 const SHARE = 0.25;
-/** Statuses that say nothing about upgrades. */
+/** Statuses that do not depend on the upgrade. */
 const BUSY_OR_UNKNOWN: ReadonlySet<number> = new Set([401, 429, 503]);
-/** Faults of a line on which nothing else would get through either. */
+/** Network errors that would affect the fallback as well. */
 const NO_LINE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|CERT|certificate|self-signed|SSL/i;
 
 interface FallbackParts {
   readonly webSocket: OpenSocket;
   readonly eventStream: OpenSocket;
   readonly clock: Clock;
-  /** How long connecting may take in all, milliseconds. */
+  /** Total connection timeout, milliseconds. */
   readonly connectTimeoutMs: number;
 }
 
-/** How a client opens its line: with the platform's WebSocket, or with what takes its place. */
+/** The way a client opens connections: the platform's WebSocket, with the fallback if enabled. */
 export function openerFor({ http, clock, connectTimeoutMs }: Settings, webSocket: OpenSocket): OpenSocket {
   if (http === false) return webSocket;
   return withFallback({ webSocket, eventStream: eventStreamAt(http), clock, connectTimeoutMs });
 }
 
 /**
- * Opens a WebSocket, and where none can be opened twice, an event stream instead: some proxies let no upgrade through.
- * What the bus itself refuses is refused either way, and is not tried again.
+ * Opens a WebSocket, or an event stream if two attempts fail, because some proxies block upgrades. A refusal by the bus
+ * itself would be the same either way, and is not retried.
  */
 function withFallback(parts: FallbackParts): OpenSocket {
   const known = new Map<string, Origin>();
@@ -42,13 +44,13 @@ function withFallback(parts: FallbackParts): OpenSocket {
   };
 }
 
-/** What is known of one origin. */
+/** The state of one origin. */
 interface Origin {
-  /** Only the stream came through the last time. */
+  /** Only the stream worked the last time. */
   isBlocked: boolean;
-  /** A WebSocket was open there before. */
+  /** A WebSocket has worked before. */
   hasWorked: boolean;
-  /** Handshakes that failed since then. */
+  /** Failed handshakes since then. */
   failures: number;
 }
 
@@ -59,7 +61,7 @@ class FallbackSocket implements Socket {
   readonly #events: SocketEvents;
   #socket: Socket;
   #failures: number;
-  /** What the WebSocket ended with, once the stream is tried. */
+  /** How the WebSocket ended, once the stream is tried. */
   #refusal: SocketEnd | undefined;
   #hasBegun = false;
   #isGivenUp = false;
@@ -145,7 +147,7 @@ class FallbackSocket implements Socket {
 
   #ended(end: SocketEnd): void {
     if (this.#hasBegun || this.#isGivenUp) this.#events.ended(end);
-    // What the bus says about the stream is said about this client; what a proxy says is not.
+    // A refusal of the stream by the bus applies to this client; one by a proxy does not.
     else if (this.#refusal !== undefined) this.#events.ended(end.errorCode === undefined ? this.#refusal : end);
     else if (!mayBeBlocked(end)) this.#events.ended(end);
     else {
@@ -164,10 +166,10 @@ class FallbackSocket implements Socket {
   }
 }
 
-/** Whether a proxy may have kept the upgrade from the bus, which would have named an error code. */
+/** Whether a proxy may have blocked the upgrade; the bus would have sent an error code. */
 function mayBeBlocked({ code, reason, status, errorCode, opaque }: SocketEnd): boolean {
   if (opaque === true) return true;
-  // A redirect is refused whatever it is for, and of a server that is busy a stream would ask too much as well.
+  // Redirects are refused in any case, and a busy server would refuse a stream too.
   if (status !== undefined) return errorCode === undefined && status >= 400 && !BUSY_OR_UNKNOWN.has(status);
   return code === 1006 && !NO_LINE.test(reason);
 }

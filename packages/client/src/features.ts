@@ -3,7 +3,7 @@ import { ArqonBusError } from './errors.ts';
 import type { Outgoing } from './queue.ts';
 
 /**
- * What a server may have beyond the first parts of the protocol, as its welcome lists it.
+ * Optional features of a server, as listed in its welcome.
  *
  * ```ts
  * const needed: Feature = 'groups';
@@ -21,7 +21,7 @@ export type Feature =
   | 'leases'
   | 'streams';
 
-/** What a message needs of the server. */
+/** The features that a message needs. */
 export function featuresOf({ options, to }: Outgoing): Feature[] {
   const needed: Feature[] = [];
   if (options !== undefined) needed.push('options');
@@ -31,12 +31,12 @@ export function featuresOf({ options, to }: Outgoing): Feature[] {
   return needed;
 }
 
-/** Whether the server that greeted has a feature. */
+/** Whether the connected server has a feature. */
 export function hasFeature(welcome: Welcome | undefined, feature: Feature): boolean {
   return (welcome as { features?: readonly string[] } | undefined)?.features?.includes(feature) === true;
 }
 
-/** Throws `FEATURE_MISSING` when the server has greeted and lacks one of these. */
+/** Throws `FEATURE_MISSING` if the connected server lacks one of these. */
 export function requireFeatures(welcome: Welcome | undefined, features: Iterable<Feature>): void {
   if (welcome === undefined) return;
   for (const feature of features) {

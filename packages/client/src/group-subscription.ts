@@ -22,8 +22,8 @@ export interface GroupOptions<P = JsonObject> extends WaitOptions {
   /** The program answers every message itself. */
   manualAck?: boolean;
   /**
-   * Called with one message after the other. A message is acknowledged when the handler returns, and redelivered when it
-   * throws, unless the handler has answered it. Without a handler, iterate the subscription.
+   * Called with one message after the other. A message is acknowledged when the handler returns, and redelivered when
+   * it throws, unless the handler has answered it. Without a handler, iterate the subscription.
    */
   onMessage?: (message: Delivery<P>) => unknown;
 }
@@ -36,13 +36,15 @@ export interface GroupOptions<P = JsonObject> extends WaitOptions {
  * ```
  */
 export interface GroupEvents {
-  /** Any `system` envelope about the group, such as `group_lost`: history removed events that the group had not read. */
+  /**
+   * Any `system` envelope about the group, such as `group_lost`: history removed events that the group had not read.
+   */
   notice: Envelope;
-  /** With what ended it; undefined after `close()`. */
+  /** The error that ended it; undefined after `close()`. */
   close: unknown;
 }
 
-/** What a subscription of a group needs of its client. */
+/** What a group subscription needs from its client. */
 export interface GroupHost {
   readonly clock: Clock;
   readonly answers: Answers;
@@ -51,8 +53,8 @@ export interface GroupHost {
 }
 
 /**
- * The messages that a group delivers to this client. Iterate it: a message is acknowledged when the loop requests the next
- * one. Leaving the loop returns the current message, unless it was answered.
+ * The messages that a group delivers to this client. Iterate it: a message is acknowledged when the loop requests the
+ * next one. Leaving the loop returns the current message, unless it was answered.
  *
  * ```ts
  * const subscription = await client.subscribe<{ id: number }>('orders:new', { group: 'billing' });
@@ -72,7 +74,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   #inHand = 0;
   #onIdle: (() => void)[] = [];
 
-  /** @internal @param handlers how many messages the handler may have at a time */
+  /** @internal @param handlers maximum concurrent calls of the handler */
   constructor(place: Address, options: GroupOptions<P>, prefetch: number, handlers: number, host: GroupHost) {
     super((error) => host.report(error));
     this.place = place;
@@ -129,8 +131,8 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   }
 
   /**
-   * The next message, which you answer yourself. Rejects with TimeoutError, the signal's reason, or the error that ended the
-   * subscription.
+   * The next message, which you answer yourself. Rejects with TimeoutError, the signal's reason, or the error that
+   * ended the subscription.
    *
    * ```ts
    * const message = await subscription.next({ timeoutMs: 2_000 });
@@ -189,21 +191,21 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
     return this.close();
   }
 
-  /** @internal The answer to a join. */
+  /** @internal The result of a join. */
   joined(result: JoinResult): void {
     this.#result = result;
   }
 
-  /** @internal The server has handed something out. */
+  /** @internal The server has delivered a message. */
   deliver(envelope: Envelope): void {
     if (this.#isClosed) return;
-    // A server that hands out more than was asked for is not believed: the rest is handed out again in its time.
+    // Messages beyond the prefetch are ignored; they are redelivered when their lease expires.
     if (this.#buffer.size < this.#prefetch) {
       this.#buffer.push(toDelivery<P>(envelope as unknown as Envelope<P>, this.#host.answers));
     }
   }
 
-  /** @internal The line is lost: what was not begun yet goes to others. */
+  /** @internal The connection was lost: unprocessed messages go to other members. */
   suspend(): void {
     this.#buffer.clear();
   }
@@ -222,7 +224,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
     this.emit('close', error);
   }
 
-  /** @internal Resolves when nothing is in hand. */
+  /** @internal Resolves when no message is being processed. */
   idle(): Promise<void> {
     if (this.#inHand === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
@@ -230,7 +232,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
 
   async #handOn(onMessage: (message: Delivery<P>) => unknown): Promise<void> {
     for (;;) {
-      // What ended it is told by the event.
+      // The event reports what ended it.
       const message = await this.#buffer.next().catch(() => undefined);
       if (message === undefined) return;
       this.#inHand += 1;
@@ -239,7 +241,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
         this.#conclude(message, () => message.ack());
       } catch (error) {
         this.#host.report(error);
-        // The text of the error may say what was not meant for others.
+        // The error's text may contain something not meant for others.
         const reason = error instanceof Error ? error.name : 'the handler failed';
         this.#conclude(message, () => message.nack({ reason }));
       }

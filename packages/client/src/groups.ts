@@ -12,11 +12,11 @@ const DEFAULT_PREFETCH = 16;
 interface Member {
   readonly subscription: GroupSubscription<never>;
   readonly prefetch: number;
-  /** Whether a channel is one of those that it takes from. */
+  /** Whether the subscription covers a channel. */
   readonly covers: (channel: string) => boolean;
 }
 
-/** The groups that a client is a member of: joined again, with the same prefetch, on every new line. */
+/** The consumer groups of a client: rejoined, with the same prefetch, on every new connection. */
 export class Groups {
   readonly #ask: AskAnything;
   readonly #takeReceipt: (envelope: Envelope) => boolean;
@@ -27,7 +27,7 @@ export class Groups {
   #isUp = false;
   #isDraining = false;
 
-  /** @param takeReceipt takes an envelope if it is a receipt that waited in a mailbox */
+  /** @param takeReceipt takes an envelope if it is a receipt from a mailbox */
   constructor(
     settings: Settings,
     ask: AskAnything,
@@ -45,7 +45,7 @@ export class Groups {
   /**
    * Joins and resolves once the server has answered. Rejects with its refusal, and with `INVALID_ARGUMENT`.
    *
-   * @param handlers how many messages `onMessage` may have at a time
+   * @param handlers maximum concurrent calls of `onMessage`
    */
   async subscribe<P>(place: Address, options: GroupOptions<P>, handlers = 1): Promise<GroupSubscription<P>> {
     const { group, prefetch = DEFAULT_PREFETCH, signal } = options;
@@ -81,7 +81,7 @@ export class Groups {
     return subscription;
   }
 
-  /** Takes an event if a group has handed it out. */
+  /** Takes an event if it is a delivery from a group. */
   take(envelope: Envelope): boolean {
     const facts = deliveryOf(envelope);
     if (facts === undefined) return false;
@@ -90,10 +90,10 @@ export class Groups {
       ({ subscription, covers }) =>
         subscription.group === facts.group && subscription.place.room === room && covers(channel),
     );
-    // Of groups of one name, the one that is for this channel alone.
+    // Of several groups with the same name, the one for exactly this channel.
     const nearest = covering.find(({ subscription }) => subscription.place.channel === channel) ?? covering[0];
     if (nearest?.subscription.closed === false && this.#takeReceipt(envelope)) {
-      // An answer that is lost brings it again, which is answered and not told.
+      // If the ack is lost, the receipt is redelivered, and acknowledged without a second notification.
       this.#answers.give('ack', facts.token).catch(() => {});
     } else nearest?.subscription.deliver(envelope);
     return true;
@@ -110,7 +110,7 @@ export class Groups {
     }
   }
 
-  /** A new connection: joins everything again. Resolves when all were answered once. */
+  /** A new connection: rejoins everything. Resolves when every join was answered once. */
   async resume(): Promise<void> {
     this.#isUp = true;
     const known = [...this.#members].filter(({ subscription }) => subscription.result !== undefined);
@@ -123,7 +123,7 @@ export class Groups {
     for (const { subscription } of this.#members) subscription.suspend();
   }
 
-  /** Takes no more, and leaves when what is in hand is answered. */
+  /** Stops taking messages, and leaves once those being processed are answered. */
   async drain(): Promise<void> {
     this.#isDraining = true;
     const members = [...this.#members];
@@ -133,9 +133,9 @@ export class Groups {
     await Promise.all(members.map(({ subscription }) => this.#leave(subscription)));
   }
 
-  /** The client is done: without an error iterations just end. */
+  /** The client is closed: without an error, iterations simply end. */
   finish(error?: unknown): void {
-    // What is gathered goes out before the line closes.
+    // Collected answers are sent before the connection closes.
     void this.#answers.flush();
     this.lost();
     for (const { subscription } of this.#members) subscription.end(error);
@@ -152,7 +152,7 @@ export class Groups {
         ...given({ signal, timeoutMs, restoring }),
         onAnswer: (result) => {
           subscription.joined(result as never);
-          // Left before the server knew of it.
+          // Left before the server had answered the join.
           if (subscription.closed) void this.#leave(subscription);
         },
       },
@@ -164,7 +164,7 @@ export class Groups {
     return this.#restoring.restore({
       key: member,
       join: () => this.#join(member, true, {}),
-      // What it has not handled stands in the group.
+      // Unprocessed messages stay in the group.
       isUnplaced: () => false,
       isOver: () => subscription.closed,
       refused: (error) => {
@@ -177,7 +177,7 @@ export class Groups {
   async #leave(subscription: GroupSubscription<never>): Promise<void> {
     const { place, group } = subscription;
     for (const member of this.#members) if (member.subscription === subscription) this.#members.delete(member);
-    // Refused or lost, the membership is gone or goes with the connection.
+    // On failure the membership is gone already, or ends with the connection.
     if (this.#isUp) await this.#ask('leave_channel', { ...place, group }).catch(() => {});
   }
 }

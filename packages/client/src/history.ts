@@ -38,11 +38,13 @@ export interface HistoryOptions {
   /** Total messages (default: all that are stored). */
   limit?: number;
   signal?: AbortSignal;
-  /** Per page, milliseconds (default: the client's `timeoutMs`; longer while a page is arriving on a slow connection). */
+  /**
+   * Per page, milliseconds (default: the client's `timeoutMs`; longer while a page is arriving on a slow connection).
+   */
   timeoutMs?: number;
 }
 
-/** A page of history as the server answers it. */
+/** A page of history as the server sends it. */
 interface WirePage {
   readonly messages: readonly Envelope[];
   readonly next?: HistoryCursor | null;
@@ -81,13 +83,13 @@ export interface HistoryWaitOptions extends WaitOptions {
   limit?: number;
 }
 
-/** How long {@link waitForHistory} waits unless told otherwise, milliseconds. */
+/** Default wait of {@link waitForHistory}, milliseconds. */
 const DEFAULT_WAIT_MS = 30_000;
 
 /**
- * Waits until there is something after `since`, without joining.
+ * Waits for messages after `since`, without joining.
  *
- * @param graceMs how much longer than its wait an answer may take
+ * @param graceMs extra time for an answer beyond its wait
  */
 export async function waitForHistory<P>(
   ask: AskAnything,
@@ -101,7 +103,7 @@ export async function waitForHistory<P>(
   const end = now() + timeoutMs;
   let from: unknown = since instanceof Date ? { time: since.toISOString() } : since;
   if (from === undefined) {
-    // Who waits may do so where nobody has been yet; what is there is answered at once.
+    // With a wait, the channel need not exist yet; a wait of 0 returns at once.
     const now = { ...place, limit: 1, wait_ms: 0 };
     from = ((await ask('history', now, { signal })) as unknown as WirePage).position;
   }
@@ -117,7 +119,7 @@ export async function waitForHistory<P>(
   }
 }
 
-/** `room` alone is all of its channels, merged by time; `room:*` only what was sent to the whole room. */
+/** `room` alone means all its channels, merged by time; `room:*` only room-wide messages. */
 function storedPlace(at: AddressInput): PartialAddress {
   const { room, channel } = readSource(at);
   const isWhole = channel === WILDCARD && !namesChannel(at);
@@ -177,7 +179,7 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
     const [least, most] = [sequenceIn(after, 0), sequenceIn(before, Number.POSITIVE_INFINITY)];
     let { pageSize = 100 } = this.#options;
     let left = this.#options.limit ?? Number.POSITIVE_INFINITY;
-    // Of a whole room, the oldest page is the one after no cursor at all.
+    // For a whole room, the oldest page is the one without a cursor.
     let from: HistoryCursor | null | undefined = isForward ? (after ?? (this.#isWhole ? {} : 0)) : before;
     let isFirst = true;
     while ((isFirst || (from !== null && from !== undefined)) && left > 0) {
@@ -197,7 +199,7 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
       const page = messages.filter(({ sequence = 0 }) => this.#isWhole || (sequence > least && sequence < most));
       if (page.length > 0) yield isForward ? page : page.reverse();
       left -= page.length;
-      // A page with something out of bounds is the last one.
+      // A page with messages outside the range is the last one.
       from = page.length < messages.length ? null : isForward ? result.next : result.previous;
     }
   }

@@ -7,7 +7,7 @@ import { given } from './options.ts';
 import type { WaitOptions } from './pending.ts';
 import type { Ask } from './queue.ts';
 
-/** A lease is renewed this often in its time. */
+/** Number of renewals within the duration of a lease. */
 const RENEWALS = 3;
 const DEFAULT_TTL_SECONDS = 30;
 
@@ -41,12 +41,12 @@ export interface LeaseEvents {
   lost: unknown;
 }
 
-/** What a lease needs of its client. */
+/** What a lease needs from its client. */
 interface LeaseHost {
   readonly ask: Ask;
   readonly clock: Clock;
   readonly report: (error: unknown) => void;
-  /** Those that are held. */
+  /** The held leases. */
   readonly held: Set<Lease>;
 }
 
@@ -64,7 +64,7 @@ export class Lease extends Emitter<LeaseEvents> {
   readonly #ttlMs: number;
   readonly #ended = new AbortController();
   #expiresAt: string;
-  /** When it is over unless it is renewed, by this client's clock. */
+  /** When it expires unless renewed, by this client's clock. */
   #until: number;
   #isHeld = true;
   #cancel: () => void = () => {};
@@ -178,13 +178,13 @@ export class Lease extends Emitter<LeaseEvents> {
     await this.#host.ask('op.lease.release', { lease_id: this.id }, wait);
   }
 
-  /** Releases it. That it was lost is told by the signal and the event. */
+  /** Releases it. The loss of a lease is reported by the signal and the event. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#isHeld) return;
     await this.release().catch(this.#host.report);
   }
 
-  /** @internal It has ended, or cannot be renewed any more. */
+  /** @internal It has ended, or can no longer be renewed. */
   lose(error: unknown): void {
     if (!this.#isHeld) return;
     this.#end();
@@ -205,7 +205,7 @@ export class Lease extends Emitter<LeaseEvents> {
       this.lose(new ArqonBusError('LEASE_LOST', 'The lease could not be renewed in time; acquire it again.'));
       return;
     }
-    // Without a line, or an answer in time, it is tried again as long as the lease may last.
+    // Without a connection or a timely answer, it retries for as long as the lease may last.
     await this.renew({ timeoutMs: Math.min(left, this.#ttlMs / RENEWALS) }).catch(() => {});
     if (this.#isHeld) this.#plan();
   }
@@ -228,7 +228,7 @@ export class Leases {
   readonly #host: LeaseHost;
   readonly #timeoutMs: number;
 
-  /** @param ask throws when the server has no leases */
+  /** @param ask throws if the server has no leases */
   constructor(ask: Ask, clock: Clock, timeoutMs: number, report: (error: unknown) => void) {
     this.#host = { ask, clock, report, held: new Set() };
     this.#timeoutMs = timeoutMs;
@@ -237,7 +237,7 @@ export class Leases {
   /**
    * Acquires up to 32 keys, all of them or none, and renews them until they are released: by `await using`, by
    * `release()`, or when `work` is done. Rejects with a CommandError `CONFLICT` if another client holds one (`details`:
-   * `key`, `expires_at`) and `waitMs` is over.
+   * `key`, `expires_at`) and `waitMs` has elapsed.
    *
    * ```ts
    * await using lease = await client.leases.acquire(['printer/3', 'tray/a4'], { ttlSeconds: 30, waitMs: 10_000 });
@@ -267,7 +267,7 @@ export class Leases {
     const granted = await ask('op.lease.acquire', args, { signal, timeoutMs });
     const hasWaited = clock.now() - askedAt > ttlMs / RENEWALS;
     const lease = new Lease(this.#host, granted, ttlMs, hasWaited ? clock.now() : askedAt);
-    // When it was given, after a wait, is not known; when it is renewed, is.
+    // After a wait, the time of the grant is unknown; that of a renewal is known.
     if (hasWaited) await lease.renew({ signal });
     if (work === undefined) return lease;
     try {
@@ -289,7 +289,7 @@ export class Leases {
   }
 
   /**
-   * Releases it. Rejects with LeaseLostError when it had ended before.
+   * Releases it. Rejects with LeaseLostError if it had ended before.
    *
    * ```ts
    * await client.leases.release(id);
@@ -299,7 +299,7 @@ export class Leases {
     await this.#host.ask('op.lease.release', { lease_id: leaseId }, wait);
   }
 
-  /** @internal The client is done. */
+  /** @internal The client is closed. */
   finish(error: unknown): void {
     for (const lease of [...this.#host.held]) lease.lose(error);
   }

@@ -46,29 +46,32 @@ export interface ReconnectInfo {
 }
 
 export interface LinkEvents {
-  /** What to dial, made of one of the addresses. */
+  /** The URL to dial for an address. */
   url(address: string): string;
   state(state: ConnectionState, previous: ConnectionState): void;
   frame(frame: Frame): readonly Promise<unknown>[];
-  /** Greeted: restore what the last connection had. The state is `open` when the promise settles. */
+  /**
+   * The welcome has arrived: restores the state of the previous connection. The state is `open` when the promise
+   * settles.
+   */
   resume(connection: Connection, welcome: Welcome): Promise<unknown>;
   open(connection: Connection): void;
   envelope(envelope: Envelope): void;
   lost(closeCode: number): void;
   reconnecting(info: ReconnectInfo): void;
   error(error: ArqonBusError): void;
-  /** No line will come any more, or (from `idle`) none for now. */
+  /** No further connection will be made or, from `idle`, none for now. */
   failed(error: ArqonBusError): void;
 }
 
-/** A connection that held this long was a good one: the next loss starts the backoff afresh. */
+/** A connection that lasted this long resets the backoff at its loss. */
 const STABLE_MS = 5_000;
 
 /**
- * Keeps one connection alive: dials, watches, waits and dials again as the close code asks (PROTOCOL section 8).
+ * Maintains one connection: dials, monitors and redials as the close code demands (PROTOCOL section 8).
  *
- * Listeners may call anything from within an event, `close()` above all. So each event comes after everything that
- * belongs to its step is done, and nothing but a look at the state follows it.
+ * Listeners may call anything during an event, in particular `close()`. So each event is emitted after its step is
+ * complete, and is followed only by a check of the state.
  */
 export class Link {
   state: ConnectionState = 'idle';
@@ -84,7 +87,7 @@ export class Link {
   /** The connection whose end completes {@link Link.close}. */
   #farewell: Connection | undefined;
   #timer: unknown;
-  /** Grows with every dial and every stop: what an older dial comes to is of no interest. */
+  /** Incremented with every dial and every stop; results of older dials are ignored. */
   #run = 0;
   #retry = false;
   #failures = 0;
@@ -105,14 +108,17 @@ export class Link {
     return this.state === 'open' ? this.#connection : undefined;
   }
 
-  /** Resolves when the line is up. From `idle` it dials; with `retry` it keeps on until `wait` ends it. */
+  /**
+   * Resolves when the connection is open. Dials if the state is `idle`; with `retry` it keeps trying until `wait` ends
+   * it.
+   */
   async connect(wait: WaitOptions, retry: boolean): Promise<Welcome> {
     wait.signal?.throwIfAborted();
     if (this.state === 'closed') throw closedError();
     if (this.state === 'open' && this.welcome !== undefined) return this.welcome;
     const waiter: Pending<Welcome> = new Pending(this.#settings.clock, wait.signal, () => {
       this.#waiters.delete(waiter);
-      // Nobody waits for the first connection any more.
+      // Nothing waits for the first connection any more.
       if (this.#waiters.size === 0 && this.state === 'connecting') this.#stop('idle', abandoned());
     });
     this.#waiters.add(waiter);
@@ -127,18 +133,18 @@ export class Link {
     return waiter.promise;
   }
 
-  /** The network or the page came back: tries at once instead of waiting, and looks after a line that seems up. */
+  /** The network or the page is back: dials at once instead of waiting, or checks the open connection. */
   wake(): void {
     if (this.#timer !== undefined) void this.#dial();
     else this.#connection?.suspect();
   }
 
-  /** The delay that a shutdown notice named, milliseconds. */
+  /** The reconnect delay of a shutdown notice, milliseconds. */
   expectRestart(delayMs: number): void {
     this.#noticeMs = delayMs;
   }
 
-  /** Ends it for good; resolves when the socket is closed. */
+  /** Closes it permanently; resolves when the socket is closed. */
   async close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#closing = new Pending(this.#settings.clock);
@@ -208,7 +214,7 @@ export class Link {
     const wasOpen = this.#openedAt !== undefined;
     this.#openedAt = undefined;
     const error = this.#explain(end, wasOpen);
-    // A browser does not tell why a handshake failed; an expired token may be the reason.
+    // A browser hides why a handshake failed; an expired token is a possible reason.
     if (end.opaque === true || needsToken(end)) this.tokens.forget();
     const noticeMs =
       reconnectAfter(end.code) === 'after-notice' && end.status === undefined ? this.#noticeMs : undefined;
@@ -219,11 +225,11 @@ export class Link {
     if (run === this.#run) this.#failed(error, noticeMs);
   }
 
-  /** One failure, and what follows from it. */
+  /** Handles a failure: retries or gives up. */
   #failed(error: ArqonBusError, noticeMs?: number): void {
     const { reconnect } = this.#settings;
     const isFirst = this.state === 'connecting';
-    // Connecting once means that each address is tried once.
+    // A single connect tries each address once.
     const isOnce = isFirst && !this.#retry;
     const isOver = !error.retryable || this.#failures >= (isOnce ? this.#addresses.count - 1 : reconnect.attempts);
     if (isOver && isFirst) {
@@ -242,7 +248,9 @@ export class Link {
     }
   }
 
-  /** The server spreads what its notice says; everything else is spread here. Nothing is longer than `maxMs`. */
+  /**
+   * The delay of a shutdown notice is already randomized by the server; others are randomized here. Limited to `maxMs`.
+   */
   #delay(noticeMs: number | undefined): number {
     const { clock, reconnect } = this.#settings;
     const { count, waitMs } = this.#addresses;
@@ -271,13 +279,13 @@ export class Link {
     const { status, code } = end;
     if (needsToken(end)) return this.tokens.renewable;
     if (status === undefined) return reconnectAfter(code) !== 'never';
-    // What has worked before will work again: a proxy answers for a bus that is being replaced, with any status.
+    // It has worked before and probably will again: a proxy may answer with any status while the bus is being replaced.
     if (this.#wasWelcomed) return true;
-    // Too many connections, too many requests, a proxy's timeouts pass. Any other refusal would only be repeated.
+    // Too many connections or requests and proxy timeouts are temporary. Other refusals would only be repeated.
     return status >= 500 || status === 408 || status === 429;
   }
 
-  /** Drops dial, timer and connection; what they come to is not heard any more. */
+  /** Cancels dial, timer and connection; their later results are ignored. */
   #stop(state: 'idle' | 'closed', error: ArqonBusError): void {
     this.#run += 1;
     this.#settings.clock.clearTimeout(this.#timer);
@@ -285,7 +293,7 @@ export class Link {
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.close();
-    // A listener may connect again; those who wait then are not the ones who failed.
+    // A listener may connect again; the waiters of that call must not be rejected.
     const waiters = [...this.#waiters];
     const previous = this.state;
     this.state = state;
@@ -302,7 +310,7 @@ export class Link {
   }
 }
 
-/** Whether a connection ended, or was refused, for want of a valid token. */
+/** Whether a connection ended, or was refused, for lack of a valid token. */
 function needsToken({ status, code }: SocketEnd): boolean {
   return status === undefined ? code === CLOSE.TOKEN_EXPIRED : status === 401;
 }
@@ -312,8 +320,8 @@ function abandoned(): ConnectionError {
 }
 
 /**
- * Calls back when a browser says that the network or the page has come back; elsewhere it never does. Returns the way
- * to stop.
+ * Calls back when a browser reports that the network or the page is back; elsewhere never. Returns the function that
+ * stops it.
  */
 export function onWake(callback: () => void): () => void {
   const { document } = globalThis as { document?: Document };

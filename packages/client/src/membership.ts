@@ -9,7 +9,7 @@ import {
 import { Cursors, type Reset, type Since } from './cursors.ts';
 import type { Message } from './message.ts';
 
-/** Messages kept that come before a join is answered. */
+/** Maximum messages buffered until a join is answered. */
 const MAX_EARLY = 10_000;
 
 /**
@@ -28,56 +28,58 @@ export interface JoinOptions {
   last?: boolean;
   /** Whether to receive presence: the members and their changes. */
   presence?: boolean | { state?: unknown };
-  /** For a room or a pattern: refuses the join unless the grants cover all of it, instead of joining the covered part. */
+  /**
+   * For a room or a pattern: refuses the join unless the grants cover all of it, instead of joining the covered part.
+   */
   strict?: boolean;
   /** The last N envelopes before live traffic. */
   history?: number;
 }
 
-/** Who gets what a membership receives. */
+/** The recipient of a membership's messages. */
 export interface Consumer {
   deliver(message: Message): void;
-  /** A message went by while the membership was paused, and no replay will bring it back. */
+  /** A message was skipped while the membership was paused, and no replay will deliver it. */
   missed(): void;
   reset(reset: Reset): void;
   notice(envelope: Envelope): void;
   end(error: unknown): void;
-  /** Resolves when everything that was delivered has been dealt with. */
+  /** Resolves when everything delivered has been processed. */
   drained(): Promise<void>;
-  /** The answer to a join, the first one and later ones. */
+  /** The result of a join, the first and later ones. */
   joined?(result: JoinResult): void;
 }
 
-/** What a membership needs of the client it belongs to. */
+/** What a membership needs from its client. */
 export interface MembershipHost {
-  /** Whether an envelope's `from` was this client, on this connection or an earlier one. */
+  /** Whether `from` is a client id of this client, on this or an earlier connection. */
   isOwn(from: string): boolean;
-  /** Joins again from where the membership stands. */
+  /** Rejoins from the membership's current position. */
   rejoin(membership: Membership): void;
-  /** Leaves, unless another membership of the client is at the same address. */
+  /** Leaves, unless the client has another membership at the same address. */
   leave(membership: Membership): Promise<void>;
 }
 
-/** One address joined: what was seen of it, and what is new. Survives connections. */
+/** One joined address and its positions. Survives connections. */
 export class Membership {
   readonly address: Address;
   readonly options: JoinOptions;
-  /** The answer to the last join. */
+  /** The result of the last join. */
   result: JoinResult | undefined;
   closed = false;
-  /** Whether its messages are of no interest: nothing is replayed for it. */
+  /** Whether messages are ignored, so that no replay is needed. */
   readonly #isSilent: boolean;
   readonly #host: MembershipHost;
   readonly #cursors: Cursors;
-  /** Last position of each channel that the consumer has had, rather than this object. */
+  /** The last position of each channel that the consumer has processed. */
   readonly #consumed = new Map<string, Position>();
   #consumer!: Consumer;
-  /** Between the answer to a join and the loss of its connection. */
+  /** From the result of a join to the loss of its connection. */
   #active = false;
-  /** What came, by way of another membership, before the join was answered. */
+  /** Messages that arrived, through another membership, before the join was answered. */
   #early: Message[] = [];
   #paused = false;
-  /** The last join was to go on from somewhere, and the server did not know where its streams stand. */
+  /** The last join should have resumed, but the server did not know the stream positions. */
   #isUnplaced = false;
 
   constructor(address: Address, options: JoinOptions, host: MembershipHost, isSilent = false) {
@@ -98,46 +100,46 @@ export class Membership {
     return formatAddress(this.address);
   }
 
-  /** Whether what is not taken now can be had later. */
+  /** Whether skipped messages can be replayed later. */
   get resumable(): boolean {
     return this.#cursors.resumable;
   }
 
-  /** Whether it has to join again to have what it missed, once the server's storage is back. */
+  /** Whether it must rejoin to get missed messages, once the server's storage is back. */
   get isUnplaced(): boolean {
     return this.#isUnplaced && this.#active;
   }
 
-  /** Where a later subscription goes on after what the consumer has had. */
+  /** The position from which a later subscription continues after what the consumer has processed. */
   get since(): Since | undefined {
     return this.#cursors.sinceConsumed(this.#consumed);
   }
 
-  /** The consumer has had this message. */
+  /** The consumer has processed this message. */
   consumed({ position, channel = WILDCARD }: Message<unknown>): void {
     if (position !== undefined) this.#consumed.set(channel, position);
   }
 
-  /** Takes nothing any more until {@link Membership.proceed}. */
+  /** Takes no messages until {@link Membership.proceed}. */
   pause(): void {
     this.#paused = true;
   }
 
-  /** The consumer has room again: has what went by replayed. */
+  /** The consumer has room again: requests a replay of the skipped messages. */
   proceed(): void {
     if (!this.#paused) return;
     this.#paused = false;
     if (this.#active) this.#host.rejoin(this);
   }
 
-  /** Joins once more on the line that is open. */
+  /** Rejoins on the open connection. */
   renew(): void {
     if (this.#active) this.#host.rejoin(this);
   }
 
-  /** What the next join asks for, besides what all memberships at the address share. */
+  /** The arguments of the next join, apart from those shared by all memberships at the address. */
   joinArgs(): Pick<JoinOptions, 'since' | 'history' | 'last'> {
-    // While paused only the membership is kept; the replay comes when there is room for it.
+    // While paused, only the membership is renewed; the replay follows when there is room.
     if (this.#paused || this.#isSilent) return {};
     const isFirst = this.result === undefined;
     const last = isFirst && this.options.last === true ? { last: true } : {};
@@ -148,15 +150,15 @@ export class Membership {
   }
 
   /**
-   * The answer to a join; must run before any later frame is looked at. True: join once more, since the server can
-   * replay more than it has.
+   * The result of a join; must run before any later frame is processed. Returns true to join once more, because the
+   * server can replay more.
    *
-   * @param isAgain this join was the one more
+   * @param isAgain whether this was the second join
    */
   joined(result: JoinResult, asked: Pick<JoinOptions, 'since' | 'history'>, isAgain: boolean): boolean {
     if (this.closed) return false;
     const isFirst = this.result === undefined;
-    // What the first of two joins could not recover is lost, whatever the second one says.
+    // Messages that the first of two joins could not recover are lost, whatever the second one reports.
     this.result = isAgain
       ? { ...result, recovered: this.result?.recovered === true && result.recovered === true }
       : result;
@@ -177,13 +179,13 @@ export class Membership {
     return false;
   }
 
-  /** The connection is lost. */
+  /** The connection was lost. */
   suspend(): void {
     this.#active = false;
     this.#early = [];
   }
 
-  /** A join is on its way: what comes now has to wait for its answer. */
+  /** A join is pending: messages wait for its result. */
   joining(): void {
     this.#active = false;
   }
@@ -193,19 +195,19 @@ export class Membership {
     if (this.#isSilent) return;
     if (!this.#active) {
       this.#early.push(message);
-      // The oldest of them are those that the replay brings.
+      // The oldest ones will also arrive with the replay.
       if (this.#early.length > MAX_EARLY) this.#early.shift();
     } else if (message.envelope.metadata?.retained === true) {
-      // It stands before where the join begins, and is for whoever asked for it.
+      // A retained value precedes the position of the join, and is only for those who requested it.
       if (this.options.last === true) this.#consumer.deliver(message);
     } else if (this.#isUnplaced && this.#cursors.canReplay(message)) {
-      // It comes after what was missed, with the next join.
+      // It will be replayed after the missed messages, by the next join.
       return;
     } else if (!this.#paused) this.#deliver(this.#cursors.take(message));
     else if (!this.#cursors.canReplay(message)) this.#consumer.missed();
   }
 
-  /** The ack of a message of this client's own. With echo the message itself comes. */
+  /** The ack of an own message. With `echo` the message itself arrives. */
   own(position: Position): void {
     if (this.#isSilent) return;
     if (this.options.echo !== true) this.#deliver(this.#cursors.own(position));
@@ -218,7 +220,7 @@ export class Membership {
     if (event !== 'presence' || (this.options.presence ?? false) !== false) this.#consumer.notice(envelope);
   }
 
-  /** Leaves it to others to leave the channel: {@link Membership.leave} does both. */
+  /** Ends it without leaving the channel; {@link Membership.leave} does both. */
   end(error?: unknown): void {
     if (this.closed) return;
     this.closed = true;
@@ -238,7 +240,7 @@ export class Membership {
 
   #deliver(messages: Message[]): void {
     for (const message of messages) {
-      // A replay repeats what this client itself sent, which live traffic leaves out unless echo is asked for.
+      // A replay includes this client's own messages, which live traffic omits without `echo`.
       if (this.options.echo === true || !this.#host.isOwn(message.from)) this.#consumer.deliver(message);
     }
   }

@@ -3,14 +3,14 @@ import { type Backoff, type BackoffOptions, type Clock, systemClock } from './cl
 import { invalidArgument } from './errors.ts';
 import type { OpenSocket } from './socket.ts';
 
-/** The same fields, where one that may be undefined is one that may be missing. */
+/** The same fields, with possibly undefined ones made optional. */
 export type Given<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };
 
 /**
- * For what becomes JSON, where an undefined field is a missing one: takes the object as it is, so that options can be
- * passed on without asking of each whether it was given.
+ * Casts an object with undefined fields to one with optional fields. For objects that become JSON, where both mean the
+ * same; allows passing options on without checking each one.
  */
 export function given<T extends object>(fields: T): Given<T> {
   return fields as unknown as Given<T>;
@@ -57,7 +57,7 @@ export interface Standing {
   ttlSeconds?: number;
 }
 
-/** The same as it goes over the wire; a {@link ClientRecord} is one. */
+/** The same in the wire format; a {@link ClientRecord} is one. */
 export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'avatar' | 'personality']?: string | null };
 
 /**
@@ -69,9 +69,9 @@ export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'ava
  */
 export interface ClientOptions extends Identity {
   /**
-   * `ws://` or `wss://` address of the bus; its query parameters are kept. With several, the first is tried first,
-   * each failure moves on to the next, and a lost connection moves on to any of the others. Give each client the list in
-   * a different order to spread the clients from the start.
+   * `ws://` or `wss://` address of the bus; its query parameters are kept. With several, the first is tried first, each
+   * failure moves on to the next, and a lost connection moves on to any of the others. Give each client the list in a
+   * different order to spread the clients from the start.
    */
   url: string | URL | readonly (string | URL)[];
   /**
@@ -108,7 +108,7 @@ export interface ClientOptions extends Identity {
   socket?: OpenSocket;
 }
 
-/** The options with their defaults, checked. */
+/** The validated options, with defaults applied. */
 export interface Settings {
   readonly urls: readonly string[];
   readonly http: string | false | undefined;
@@ -124,7 +124,7 @@ export interface Settings {
   readonly clock: Clock;
 }
 
-/** Throws `INVALID_ARGUMENT` for an address that is none or a number out of bounds. */
+/** Throws `INVALID_ARGUMENT` for an invalid address or a number out of range. */
 export function readOptions(options: ClientOptions): Settings {
   const { timeoutMs = 10_000, connectTimeoutMs = 10_000, bufferSize = 1_000, clientKey = newSecretId('') } = options;
   const { url, token, headers = {}, clock = systemClock } = options;
@@ -194,7 +194,7 @@ function readUrl(address: string | URL): string {
   } catch {
     throw invalidArgument(`"${address}" is not an address; write ws://HOST:PORT or wss://HOST.`);
   }
-  // A page knows its own origin as http(s); the scheme of the socket follows from it.
+  // A page's own origin has the scheme http(s).
   url.protocol = url.protocol.replace(/^http/, 'ws');
   if (!/^wss?:$/.test(url.protocol))
     throw invalidArgument(`The address must start with ws:// or wss://, not ${url.protocol}`);
@@ -202,7 +202,7 @@ function readUrl(address: string | URL): string {
   return url.href;
 }
 
-/** The address to dial: who this client is goes into the query (PROTOCOL section 1). */
+/** The URL to dial, with the client's identity in the query (PROTOCOL section 1). */
 export function dialUrl(address: string, clientKey: string, identity: WireIdentity): string {
   const url = new URL(address);
   const { client_type, screen_name, avatar, personality } = identity;

@@ -17,8 +17,8 @@ import type { Target } from './request.ts';
  */
 export interface PublishOptions extends WaitOptions {
   /**
-   * true (default): resolve with the {@link Ack} when the server has stored and sent it on; sent again if the connection
-   * breaks. false: resolve when it is sent; a refusal then arrives as the client's `error` event.
+   * true (default): resolve with the {@link Ack} when the server has stored and sent it on; sent again if the
+   * connection breaks. false: resolve when it is sent; a refusal then arrives as the client's `error` event.
    */
   ack?: boolean;
   /** `arq_…`; the same id within 120 s is stored once. Default: a new one. */
@@ -43,7 +43,9 @@ export interface PublishOptions extends WaitOptions {
    * See {@link Sent.handled} and the event `receipt`.
    */
   receipt?: boolean | string;
-  /** Requests an answer from one member of a group, or the recipient, within this time; `request()` also waits for it. */
+  /**
+   * Requests an answer from one member of a group, or the recipient, within this time; `request()` also waits for it.
+   */
   request?: { timeoutMs: number; group?: string };
   /** Sent with the message: `causal_parent_id`, `vector_clock`, `traceparent`, and your own keys. */
   metadata?: Metadata;
@@ -132,7 +134,7 @@ export function telemetry(
   return message('telemetry', { eventType, payload }, options, { ...(options.at && readAddress(options.at)) });
 }
 
-/** What {@link PublishOptions}, {@link SendOptions} and their kin may hold: what is mistyped must not be sent without. */
+/** The known fields of {@link PublishOptions}, {@link SendOptions} and similar: a misspelled one is an error. */
 const SETTINGS: ReadonlySet<string> = new Set(
   (
     'id ack metadata ttlSeconds expect ephemeral clear deliverAt delaySeconds receipt request room requestId at ' +
@@ -148,13 +150,13 @@ function message(type: Envelope['type'], payload: object, settings: PublishOptio
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw invalidArgument('A payload is an object; put other values into a field of one.');
   }
-  // The server could not say which message it refuses.
+  // The server could not name the refused message.
   if (!isId(id)) throw invalidArgument(`"${id}" is not an id: arq_ and 1-124 letters, digits, "_", "-".`);
   const options = wireOptions(settings);
   return { id, type, ...rest, payload: payload as JsonObject, ...given({ ack: ack || undefined, metadata, options }) };
 }
 
-/** Undefined when nothing is asked for. */
+/** Undefined if no option is set. */
 function wireOptions(settings: PublishOptions): WireOptions | undefined {
   const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request } = settings;
   const options = given({

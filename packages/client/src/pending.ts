@@ -2,7 +2,7 @@ import { after, type Clock } from './clock.ts';
 import { TimeoutError } from './errors.ts';
 
 /**
- * How long the caller is willing to wait. Every call of the client that waits takes one.
+ * How long the caller waits. Accepted by every waiting call of the client.
  *
  * ```ts
  * await client.status({ timeoutMs: 2_000, signal: AbortSignal.timeout(5_000) });
@@ -11,11 +11,11 @@ import { TimeoutError } from './errors.ts';
 export interface WaitOptions {
   /** Rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds; `Infinity` waits for ever. */
+  /** Milliseconds; `Infinity` waits forever. */
   timeoutMs?: number | undefined;
 }
 
-/** One answer that is waited for, with at most one timer and one abort listener; settling removes both. */
+/** A pending answer, with at most one timer and one abort listener; settling removes both. */
 export class Pending<T> {
   readonly promise: Promise<T>;
   settled = false;
@@ -26,7 +26,7 @@ export class Pending<T> {
   #reject!: (reason: unknown) => void;
   #cancel: (() => void) | undefined;
 
-  /** @param onSettled called once, whatever the end: the place to drop what refers to this */
+  /** @param onSettled called once in any case: the place to remove references to this */
   constructor(clock: Clock, signal?: AbortSignal, onSettled?: () => void) {
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
@@ -48,12 +48,12 @@ export class Pending<T> {
   }
 
   /**
-   * Rejects with {@link TimeoutError} in `ms`, unless settled or disarmed before. Arming again starts over.
+   * Rejects with {@link TimeoutError} after `ms`, unless settled or disarmed before. Arming again restarts the timer.
    *
-   * @param ms undefined and `Infinity` are no limit
-   * @param what is waited for
+   * @param ms undefined and `Infinity` mean no limit
+   * @param what is awaited
    * @param id of the envelope, if it is an answer
-   * @param mayWait asked when the time is over: true waits as long again
+   * @param mayWait called at the timeout: true waits as long again
    */
   arm(ms: number | undefined, what: string, id?: string, mayWait: () => boolean = () => false): void {
     this.disarm();

@@ -65,7 +65,7 @@ export interface PresenceEvents {
   joined: Member;
   updated: Member;
   left: Member;
-  /** With what ended it; undefined after `close()`. */
+  /** The error that ended it; undefined after `close()`. */
   close: unknown;
 }
 
@@ -143,7 +143,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
-   * Counts the changes.
+   * Incremented with every change.
    *
    * ```ts
    * console.log(people.version);
@@ -218,7 +218,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
     const { room, channel } = this.#membership.address;
     if (notice.event !== 'presence' || notice.room !== room || notice.channel !== channel) return;
     if (notice.reset !== true && notice.version !== this.#version + 1) {
-      // Something was missed: the answer to another join has the whole set.
+      // A change was missed: the result of a rejoin contains the whole set.
       if (notice.version > this.#version) this.#membership.renew();
       return;
     }
@@ -260,7 +260,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
     return Promise.resolve();
   }
 
-  /** Takes a whole set in place of what was known, and tells how they differ. */
+  /** Replaces the whole set and reports the differences. */
   #replace(members: readonly Member[], count: number, isFirst: boolean): void {
     const before = this.#members;
     this.#members = new Map(members.map((member) => [keyOf(member), member]));

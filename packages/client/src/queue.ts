@@ -15,26 +15,26 @@ import { Pending, type WaitOptions } from './pending.ts';
 
 const encoder = new TextEncoder();
 
-/** How often the wait for an answer is prolonged while a large message is arriving. */
+/** How often the timeout of an answer is extended while a large message is arriving. */
 const MAX_PROLONGATIONS = 30;
-/** One message in so many milliseconds, at the least, is sent in order. */
+/** Minimum rate of messages sent in order: one per this many milliseconds. */
 const ORDERED_MS = 2;
-/** Wait after a refusal that names none, milliseconds. */
+/** Pause after a refusal without `retry_after_ms`, milliseconds. */
 const DEFAULT_PAUSE_MS = 1_000;
 
-/** Where frames go while the line is up. */
+/** The open connection to send frames on. */
 export interface Line {
   readonly maxMessageBytes: number;
   send(text: string): void;
-  /** Whether a large message is arriving, and more of it has come since this was last asked. */
+  /** Whether a large message is arriving, with new bytes since the last call. */
   isReceiving(): boolean;
 }
 
-/** An envelope as a client sends it; `version` is filled in. */
+/** An envelope to send; `version` is added. */
 export type Outgoing = Pick<Envelope, 'id' | 'type'> &
   Partial<Omit<Envelope, 'id' | 'type' | 'from' | 'timestamp'>> & { readonly options?: WireOptions };
 
-/** The options of a message as they go over the wire (PROTOCOL, options). */
+/** The options of a message in the wire format (PROTOCOL, options). */
 export interface WireOptions {
   readonly ttl_seconds?: number;
   readonly expect?: { sequence: number; epoch?: string } | { last_id: string };
@@ -46,7 +46,7 @@ export interface WireOptions {
 }
 
 /**
- * Arguments of `command()`: left out where the command needs none.
+ * The parameters of `command()`; `args` is optional for commands without required arguments.
  *
  * ```ts
  * const wrapped = <N extends CommandName>(name: N, ...rest: CommandParameters<N>) => client.command(name, ...rest);
@@ -58,20 +58,20 @@ export type CommandParameters<N extends CommandName> =
     : [args: CommandArgs<N>, wait?: WaitOptions];
 
 export interface AskOptions<N extends CommandName> extends WaitOptions {
-  /** Restores what the last connection had: goes out before the line is open to everybody. */
+  /** Restores the state of the previous connection: sent before the connection is open for other calls. */
   restoring?: boolean | undefined;
-  /** Runs with the answer, before any later frame is looked at. */
+  /** Called with the result, before any later frame is processed. */
   onAnswer?: (result: CommandResult<N>) => void;
 }
 
-/** Sends a command; resolves with the answer's payload. */
+/** Sends a command; resolves with the payload of the answer. */
 export type Ask = <N extends CommandName>(
   name: N,
   args: CommandArgs<N>,
   options?: AskOptions<N>,
 ) => Promise<CommandResult<N>>;
 
-/** Sends a command that is known by its name alone. */
+/** Sends a command without type checks of its arguments. */
 export type AskAnything = (
   name: string,
   args: object,
@@ -79,16 +79,16 @@ export type AskAnything = (
 ) => Promise<JsonObject>;
 
 export interface SubmitOptions extends WaitOptions {
-  /** Whether it may be sent again when the line broke before the answer came. */
+  /** Whether it may be sent again if the connection was lost before the answer. */
   readonly repeatable: boolean;
   readonly restoring?: boolean | undefined;
-  /** Runs with the successful answer, before any later frame is looked at. */
+  /** Called with a successful answer, before any later frame is processed. */
   readonly onAnswer?: (envelope: Envelope) => void;
 }
 
-/** One envelope, until it is answered. */
+/** One unanswered envelope. */
 interface Entry {
-  /** Place in the order in which envelopes were submitted. */
+  /** Position in the order of submission. */
   readonly place: number;
   readonly text: string;
   readonly bytes: number;
@@ -96,17 +96,17 @@ interface Entry {
   readonly options: SubmitOptions;
   readonly pending: Pending<Envelope | undefined>;
   readonly lane: Lane;
-  /** Whether its time counts only from when it is sent: messages and joins, unless the caller named a limit. */
+  /** Whether its timeout starts only when it is sent: for messages and joins, unless the caller set a timeout. */
   readonly isPatient: boolean;
   isSent: boolean;
-  /** Whether it counts in its lane's window: what was sent at once does not. */
+  /** Whether it counts in the window of its lane; envelopes sent immediately do not. */
   isPaced: boolean;
   sentAt: number;
-  /** When it was first sent on a line that broke, ms since 1970: from then on it may have been stored. */
+  /** When it was first sent on a lost connection, ms since 1970: from then on it may have been stored. */
   unknownSince: number | undefined;
 }
 
-/** Envelopes that wait for their turn, in order, and how many of them may be unanswered at a time. */
+/** A queue of waiting envelopes, with a limit on unanswered ones. */
 class Lane {
   readonly waiting: Entry[] = [];
   readonly #first: number;
@@ -118,8 +118,8 @@ class Lane {
 
   /**
    * @param first unanswered envelopes allowed at the start, up to `most` later
-   * @param inOrder none may overtake one that is refused. A burst that is refused in part may let a later one through,
-   * so only as many are under way as a long line needs, and after a refusal one at a time
+   * @param inOrder none may overtake a refused one. A partly refused burst may let a later one through, so only as many
+   * are in flight as the round trip needs, and after a refusal one at a time
    */
   constructor(first: number, most: number, inOrder: boolean) {
     this.#first = first;
@@ -133,7 +133,7 @@ class Lane {
   }
 
   add(entry: Entry): void {
-    // From the end: only one that was refused comes before others.
+    // From the end: only a refused envelope precedes others.
     const before = this.waiting.findLastIndex(({ place }) => place < entry.place);
     this.waiting.splice(before + 1, 0, entry);
   }
@@ -166,13 +166,13 @@ class Lane {
 }
 
 /**
- * Everything that is not finished, in the order it was asked for: what waits for a line, and what waits for an answer.
- * A broken line puts the repeatable ones back in their places, so that the order survives; the server's memory for ids
- * keeps a repetition from being stored twice (PROTOCOL section 6).
+ * All unfinished envelopes in the order of submission: those waiting for a connection, and those waiting for an answer.
+ * After a lost connection, repeatable ones return to their places, which preserves the order; the server's
+ * deduplication by id prevents storing one twice (PROTOCOL section 6).
  *
- * What has waited for a line, and every join, is paced: only so many are unanswered at a time, and one that the server
- * refuses with `RATE_LIMITED` is sent again when the server says so. Anything else goes out at once, and its refusal is
- * the caller's.
+ * Everything that waited for a connection, and every join, is paced: the number of unanswered ones is limited, and
+ * those refused with `RATE_LIMITED` are sent again when the server allows. Everything else is sent immediately, and its
+ * refusal goes to the caller.
  */
 export class SendQueue {
   readonly #settings: Pick<Settings, 'clock' | 'queue' | 'timeoutMs' | 'reconnect'>;
@@ -183,9 +183,9 @@ export class SendQueue {
   #isOpen = false;
   #place = 0;
   #waitingBytes = 0;
-  /** Nothing paced is sent before this time, ms since 1970. */
+  /** No paced envelope is sent before this time, ms since 1970. */
   #pausedUntil = 0;
-  /** Pauses in a row without an answer in between. */
+  /** Consecutive pauses without an answer in between. */
   #pauses = 0;
   #cancel: (() => void) | undefined;
   #onIdle: (() => void)[] = [];
@@ -194,7 +194,7 @@ export class SendQueue {
     this.#settings = settings;
   }
 
-  /** What waits to be sent; joins, which are bounded by the server, do not count. */
+  /** The messages waiting to be sent; joins are not counted, since the server limits them. */
   get held(): { messages: number; bytes: number } {
     return { messages: this.#messages.waiting.length, bytes: this.#waitingBytes };
   }
@@ -206,8 +206,8 @@ export class SendQueue {
   }
 
   /**
-   * Sends an envelope now or as soon as it may go. Resolves with the answer, or with nothing for an envelope that asks
-   * for none. Rejects with the refusal, TimeoutError, QueueFullError, ConnectionError, or the abort's reason.
+   * Sends an envelope now or as soon as possible. Resolves with the answer, or with undefined for an envelope that
+   * needs none. Rejects with the refusal, TimeoutError, QueueFullError, ConnectionError, or the abort's reason.
    */
   async submit(envelope: Outgoing, options: SubmitOptions): Promise<Envelope | undefined> {
     options.signal?.throwIfAborted();
@@ -243,18 +243,18 @@ export class SendQueue {
     return pending.promise;
   }
 
-  /** A new line, on which only what restores the last one may go out yet. */
+  /** A new connection, on which only restoring envelopes may be sent yet. */
   attach(line: Line): void {
     this.#line = line;
   }
 
-  /** The line is up: sends what waits, in order. */
+  /** The connection is open: sends the waiting envelopes in order. */
   open(): void {
     this.#isOpen = true;
     this.#pump();
   }
 
-  /** The line broke: what can be repeated waits for the next one, the rest is told so. */
+  /** The connection was lost: repeatable envelopes wait for the next one, the others are rejected. */
   lost(closeCode: number): void {
     this.#line = undefined;
     this.#isOpen = false;
@@ -279,7 +279,7 @@ export class SendQueue {
     this.#joins.reset();
   }
 
-  /** Hands an answer to whoever waits for it; false when nobody does. */
+  /** Passes an answer to its waiting caller; false if there is none. */
   settle(envelope: Envelope): boolean {
     const entry = envelope.request_id === undefined ? undefined : this.#entries.get(envelope.request_id);
     if (entry === undefined) return false;
@@ -297,7 +297,7 @@ export class SendQueue {
     return true;
   }
 
-  /** Nothing will be sent any more. */
+  /** Nothing more will be sent. */
   fail(error: unknown): void {
     this.#line = undefined;
     this.#isOpen = false;
@@ -307,7 +307,7 @@ export class SendQueue {
     for (const { pending } of [...this.#entries.values()]) pending.reject(error);
   }
 
-  /** Sends what may go now: messages first, since there may be many more joins than the caller waits for. */
+  /** Sends what is allowed now: messages first, since there may be many more joins. */
   #pump(): void {
     const line = this.#line;
     if (line === undefined || this.#cancel !== undefined) return;
@@ -328,12 +328,12 @@ export class SendQueue {
         lane.unanswered += 1;
         this.#send(entry, line);
       }
-      // In order again from here on: what has waited is through.
+      // All waiting envelopes are sent: back to the initial order and window.
       if (lane.isIdle && this.#isOpen) lane.reset();
     }
   }
 
-  /** The server takes no more for now: this one waits again, in its place. */
+  /** The server limits the rate: the envelope waits again, in its place. */
   #slowDown(entry: Entry, retryAfterMs = DEFAULT_PAUSE_MS): void {
     const { clock, reconnect } = this.#settings;
     const now = clock.now();
@@ -342,7 +342,7 @@ export class SendQueue {
     entry.isSent = false;
     entry.lane.refused(isNew);
     this.#enqueue(entry);
-    // Others may share the rate: a client that is refused again and again stays away longer.
+    // Other clients may share the rate limit: repeated refusals lengthen the pause.
     const wait = retryAfterMs * (1 + clock.random()) * 2 ** Math.min(Math.max(0, this.#pauses - 2), 6);
     this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.min(reconnect.maxMs, wait));
     this.#pump();
@@ -361,7 +361,8 @@ export class SendQueue {
       );
     } else {
       const isAsking = envelope.type === 'command' || envelope.ack === true;
-      // Only an answer tells whether the server took a paced one, so it asks for the ack that the caller does not need.
+      // Only an answer shows whether the server accepted a paced envelope, so it requests an ack even if the caller
+      // does not.
       line.send(isPaced && !isAsking ? `${entry.text.slice(0, -1)},"ack":true}` : entry.text);
       if (!isPaced && !isAsking) pending.resolve(undefined);
       else if (entry.isPatient) this.#arm(entry);
@@ -371,7 +372,7 @@ export class SendQueue {
   #arm({ pending, envelope, options }: Entry): void {
     const ms = options.timeoutMs ?? this.#settings.timeoutMs;
     let left = options.timeoutMs === undefined ? MAX_PROLONGATIONS : 0;
-    // On a slow line a page of history takes longer than an answer should.
+    // On a slow connection a page of history may take longer than the timeout.
     const mayWait = (): boolean => left-- > 0 && this.#line?.isReceiving() === true;
     pending.arm(ms, `answer to ${describe(envelope)}`, envelope.id, mayWait);
   }
@@ -388,7 +389,7 @@ export class SendQueue {
     if (entry.lane === this.#messages) this.#waitingBytes -= entry.bytes;
   }
 
-  /** Answered, late, aborted or failed. */
+  /** Answered, timed out, aborted or failed. */
   #remove(entry: Entry): void {
     this.#entries.delete(entry.envelope.id);
     if (entry.isSent && entry.isPaced) {
@@ -400,7 +401,7 @@ export class SendQueue {
   }
 }
 
-/** The largest of those that were sent: the one that the server closed the line for. */
+/** The largest sent envelope: the one that made the server close the connection. */
 function largest(entries: readonly Entry[]): Entry | undefined {
   return entries.filter(({ isSent }) => isSent).sort((a, b) => b.bytes - a.bytes)[0];
 }
@@ -413,7 +414,7 @@ function tooLarge(): ArqonBusError {
   return new ArqonBusError('MESSAGE_TOO_LARGE', 'The message is larger than the server takes; split it.');
 }
 
-/** The frame of an envelope. Throws INVALID_ARGUMENT for what JSON cannot carry: a BigInt, or an object that is in itself. */
+/** The frame of an envelope. Throws INVALID_ARGUMENT for a BigInt or a circular object, which JSON cannot represent. */
 function textOf(envelope: Outgoing): string {
   try {
     return JSON.stringify({ version: PROTOCOL_VERSION, ...envelope });

@@ -2,11 +2,11 @@ import type { Envelope } from '@arqonbus/protocol';
 import { MAIL_ROOM } from './address.ts';
 import { ArqonBusError } from './errors.ts';
 
-/** Receipts that are waited for. */
+/** Maximum pending receipts. */
 const MAX_AWAITED = 10_000;
-/** Receipts that are remembered, so that one that comes twice is told once. */
+/** Remembered receipt ids, so that a repeated receipt is reported only once. */
 const MAX_TOLD = 1_000;
-/** Whom the server writes as; no client can. */
+/** The sender name of the server; no client can use it. */
 const SERVER = 'arqonbus';
 
 /**
@@ -32,16 +32,16 @@ interface Awaited {
   readonly reject: (error: unknown) => void;
 }
 
-/** The receipts that a client waits for. */
+/** The pending receipts of a client. */
 export class Receipts {
   readonly #awaited = new Map<string, Awaited>();
-  /** The ids of the last of them. */
+  /** The ids of the latest receipts. */
   readonly #told = new Set<string>();
 
-  /** Resolves with the first receipt of a message. Rejects when the client ends, or when too many wait. */
+  /** Resolves with the first receipt of a message. Rejects when the client is closed, or when too many are pending. */
   expect(id: string): Promise<Receipt> {
     const promise = new Promise<Receipt>((resolve, reject) => this.#awaited.set(id, { resolve, reject }));
-    // Nobody may be waiting for it.
+    // The promise may be unused.
     promise.catch(() => {});
     const [oldest] = this.#awaited.keys();
     if (this.#awaited.size > MAX_AWAITED && oldest !== undefined) {
@@ -51,15 +51,15 @@ export class Receipts {
     return promise;
   }
 
-  /** The message was not taken. */
+  /** The message was refused. */
   forget(id: string, error: unknown): void {
     this.#awaited.get(id)?.reject(error);
     this.#awaited.delete(id);
   }
 
   /**
-   * Takes an envelope if it is a receipt: an `ack`, or what waited in a mailbox for a client that had gone. `tell` is
-   * called unless it was told before. False for any other envelope.
+   * Takes an envelope if it is a receipt: an `ack`, or a message from the mailbox of a client that was disconnected.
+   * Calls `tell` unless the receipt was reported before. Returns false for any other envelope.
    */
   take(envelope: Envelope, tell: (receipt: Receipt) => void): boolean {
     const receipt = receiptOf(envelope);

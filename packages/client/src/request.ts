@@ -4,7 +4,7 @@ import { lostError, RequestError } from './errors.ts';
 import type { Message } from './message.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
-/** Longest time that a server lets a request live, milliseconds. */
+/** Maximum lifetime of a request at the server, milliseconds. */
 export const MAX_REQUEST_MS = 300_000;
 
 /**
@@ -31,8 +31,8 @@ export interface ServeOptions extends WaitOptions {
 export type Target = string | readonly string[];
 
 /**
- * The options of a request. For an address (`room:channel`) it goes to one of its responders, in the group `serve` unless
- * another is named; anything else is a {@link Target}.
+ * The options of a request. For an address (`room:channel`) it goes to one of its responders, in the group `serve`
+ * unless another is named; anything else is a {@link Target}.
  *
  * ```ts
  * await client.request('math:add', { a: 1, b: 2 }, { timeoutMs: 2_000, group: 'calculators' });
@@ -49,8 +49,8 @@ export interface RequestOptions extends WaitOptions {
 }
 
 /**
- * Answers a request. Its result becomes the reply's payload; undefined becomes an empty one. A thrown {@link RequestError}
- * reaches the requester. The text of any other error is not sent.
+ * Answers a request. Its result becomes the reply's payload; undefined becomes an empty one. A thrown
+ * {@link RequestError} reaches the requester. The text of any other error is not sent.
  *
  * ```ts
  * const add: RequestHandler<{ a: number; b: number }> = ({ a, b }) => ({ sum: a + b });
@@ -62,7 +62,7 @@ export type RequestHandler<P = JsonObject, R extends object = JsonObject> = (
   message: Message<P>,
 ) => R | undefined | Promise<R | undefined>;
 
-/** Sends a reply; resolves when the server has taken it. */
+/** Sends a reply; resolves when the server has accepted it. */
 export type SendReply = (
   to: string,
   payload: object,
@@ -71,17 +71,17 @@ export type SendReply = (
 
 interface Waiting {
   readonly pending: Pending<Message>;
-  /** Whether the server has handed the request on. */
+  /** Whether the server has accepted the request. */
   taken: boolean;
 }
 
-/** `metadata` of a reply that is a failure. */
+/** Key in the `metadata` of a failure reply. */
 const FAILED = 'failed';
 
 /**
- * Request and reply: the server marks a request with `metadata.request {deadline}`, an older one leaves the mark of its
- * client, `true`. The reply is a private envelope with the `request_id` of the request, and with `metadata.failed: true`
- * when it is `{error, error_code}`.
+ * Request and reply: the server marks a request with `metadata.request {deadline}`; an older server passes on the
+ * client's marker, `true`. The reply is a private envelope with the `request_id` of the request, and with
+ * `metadata.failed: true` if it is `{error, error_code}`.
  */
 export class Requests {
   readonly #clock: Clock;
@@ -101,7 +101,7 @@ export class Requests {
    * Sends a request; resolves with the first reply. Rejects with the refusal, RequestError, TimeoutError or
    * ConnectionError.
    *
-   * @param send takes back, by its signal, what has not been sent yet
+   * @param send its signal withdraws an unsent request
    */
   ask(
     id: string,
@@ -126,7 +126,7 @@ export class Requests {
     return pending.promise;
   }
 
-  /** Sets the one handler of requests; returns the way to remove it. */
+  /** Sets the request handler; returns a function that removes it. */
   handle<P, R extends object>(handler: RequestHandler<P, R>): () => void {
     const installed = handler as unknown as RequestHandler<never, object>;
     this.#handler = installed;
@@ -135,7 +135,7 @@ export class Requests {
     };
   }
 
-  /** Takes a private envelope if it is a reply that is waited for, or a request for the handler. */
+  /** Takes a private envelope if it is an awaited reply, or a request for the handler. */
   take(message: Message): boolean {
     const { request_id: answered, metadata } = message.envelope;
     const pending = answered === undefined ? undefined : this.#waiting.get(answered)?.pending;
@@ -149,22 +149,22 @@ export class Requests {
     return true;
   }
 
-  /** Answers a request with what a handler makes of it; never rejects. */
+  /** Answers a request with the result of a handler; never rejects. */
   serve(message: Message, handler: RequestHandler<never, object>): Promise<void> {
     const answering = this.#answer(message, handler).finally(() => this.#answering.delete(answering));
     this.#answering.add(answering);
     return answering;
   }
 
-  /** Resolves when the requests that have come are answered. */
+  /** Resolves when all received requests are answered. */
   async idle(): Promise<void> {
     while (this.#answering.size > 0) await Promise.all(this.#answering);
   }
 
-  /** Replies go to the client id of the connection that asked; with it they are gone. */
+  /** Replies go to the client id of the lost connection, so they cannot arrive. */
   lost(closeCode: number): void {
     for (const [id, { pending, taken }] of this.#waiting) {
-      // One that still waits for a line goes over the next; one on its way is the queue's to reject.
+      // An unsent request goes over the next connection; one that is not yet accepted is rejected by the queue.
       if (taken) pending.reject(lostError(id, closeCode));
     }
   }
@@ -193,7 +193,7 @@ export class Requests {
   }
 }
 
-/** Whether an envelope asks for an answer. */
+/** Whether an envelope is a request. */
 export function isRequest(metadata: JsonObject | undefined): boolean {
   const { request } = metadata ?? {};
   return request === true || (typeof request === 'object' && request !== null);

@@ -1,25 +1,25 @@
 import { type Backoff, type Clock, fullJitter } from './clock.ts';
 import { ArqonBusError, ConnectionError } from './errors.ts';
 
-/** What is joined again on every new line. */
+/** A membership that is restored on every new connection. */
 export interface Restorable {
-  /** Names it: of two that are to be joined again later with the same, the newer is. */
+  /** Identifies it: a new retry replaces a pending one with the same key. */
   readonly key: unknown;
   /** Joins; rejects with the refusal. */
   join(): Promise<unknown>;
-  /** Whether it was joined, but has to be joined once more when the server's storage is back. */
+  /** Whether it was joined, but must rejoin once the server's storage is back. */
   isUnplaced(): boolean;
   isOver(): boolean;
-  /** It was refused for good. */
+  /** It was refused permanently. */
   refused(error: unknown): void;
 }
 
-/** Joins again what a lost line had; what is refused for now, later. */
+/** Rejoins what a lost connection had joined; retries temporary refusals. */
 export class Restoring {
   readonly #clock: Clock;
   readonly #reconnect: Backoff;
   readonly #retries = new Map<unknown, unknown>();
-  /** Counts the lines that were lost: what an older one was to restore is of no interest. */
+  /** Counts lost connections: restores for older ones are ignored. */
   #losses = 0;
 
   constructor({ clock, reconnect }: { readonly clock: Clock; readonly reconnect: Backoff }) {
@@ -27,14 +27,17 @@ export class Restoring {
     this.#reconnect = reconnect;
   }
 
-  /** The line is lost. */
+  /** The connection was lost. */
   lost(): void {
     this.#losses += 1;
     for (const timer of this.#retries.values()) this.#clock.clearTimeout(timer);
     this.#retries.clear();
   }
 
-  /** Joins again; a refusal that may pass is tried again later, as is what the server could not place; another ends it. */
+  /**
+   * Rejoins. Retries later after a temporary refusal, or if the server did not know the position; any other refusal
+   * ends it.
+   */
   async restore(what: Restorable, failures = 0): Promise<void> {
     const losses = this.#losses;
     this.#clock.clearTimeout(this.#retries.get(what.key));
@@ -43,7 +46,7 @@ export class Restoring {
       await what.join();
       if (!what.isUnplaced()) return;
     } catch (error) {
-      // Without a line there is nothing to do: the next connection joins again.
+      // Without a connection there is nothing to do: the next one rejoins.
       if (what.isOver() || this.#losses !== losses || error instanceof ConnectionError) return;
       if (!(error instanceof ArqonBusError && error.retryable)) {
         what.refused(error);

@@ -30,13 +30,13 @@ import { Watches } from './store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { subjectOf, TokenRenewal } from './token.ts';
 
-/** Connections whose client ids are remembered, to know this client's own messages in a replay. */
+/** Remembered client ids of this client's connections, to recognize its own messages in a replay. */
 const MAX_OWN_IDS = 1_000;
-/** When the server does not say how long a token still lives, milliseconds. */
+/** Default remaining lifetime of a token if the server does not report it, milliseconds. */
 const TOKEN_NOTICE_MS = 60_000;
 
 /**
- * What the event `state` tells.
+ * The value of the event `state`.
  *
  * ```ts
  * client.on('state', ({ state, previous }) => console.log(previous, '→', state));
@@ -48,7 +48,7 @@ export interface StateChange {
 }
 
 /**
- * What a client tells of by itself.
+ * The events of a client.
  *
  * ```ts
  * client.on('notice', ({ payload }) => console.log(payload.event));
@@ -56,35 +56,35 @@ export interface StateChange {
  */
 export interface ClientEvents {
   state: StateChange;
-  /** Greeted by the server, on every connection. */
+  /** The server's welcome, on every connection. */
   welcome: Welcome;
-  /** An attempt failed or the line broke; another attempt follows. */
+  /** An attempt failed or the connection was lost; another attempt follows. */
   reconnecting: ReconnectInfo;
   /**
-   * Every frame as it comes over the wire, before the client looks at it. A listener that returns a promise holds the
-   * reading of the connection up until it settles (Node.js; browsers read on).
+   * Every frame as received, before the client processes it. A listener that returns a promise pauses reading until it
+   * settles (Node.js only; browsers keep reading).
    */
   frame: Frame;
-  /** Every event as it comes over the wire, before subscriptions put it in order. */
+  /** Every event as received, before subscriptions put it in order. */
   event: Message;
   telemetry: Message;
   /** Private messages that are neither requests for the handler nor replies. */
   private: Message;
-  /** What became of a message that was sent with `receipt`. */
+  /** The outcome of a message sent with `receipt`. */
   receipt: Receipt;
-  /** `system` envelopes: presence, shutdown, token expiry, channels made and deleted. */
+  /** `system` envelopes: presence, shutdown, token expiry, created and deleted channels. */
   notice: Envelope;
-  /** What no promise could be rejected with: refused messages without ack, failing listeners, the end of the client. */
+  /** Errors without a promise to reject: refused messages without ack, failed listeners, the end of the client. */
   error: ArqonBusError;
 }
 
-/** How the session speaks to the user. */
+/** How the session reports to the user. */
 export interface SessionOutput {
   emit<K extends keyof ClientEvents>(event: K, value: ClientEvents[K]): readonly Promise<unknown>[];
   report(error: unknown): void;
 }
 
-/** What stands behind a client's methods: the link and the queue, and who gets which of the frames that arrive. */
+/** The implementation behind a client: the link, the queue, and the routing of incoming frames. */
 export class Session {
   readonly settings: Settings;
   readonly link: Link;
@@ -99,7 +99,7 @@ export class Session {
   readonly #renewal: TokenRenewal;
   readonly #ownIds = new Set<string>();
   #identity: WireIdentity;
-  /** What each new connection is told of this client again. */
+  /** The parts of the identity that are sent again on every new connection. */
   #standing: CommandArgs<'identify'> = {};
   #stopWaking: (() => void) | undefined;
 
@@ -123,7 +123,7 @@ export class Session {
     this.leases = new Leases(askForLease, clock, settings.timeoutMs, report);
     this.requests = new Requests(
       clock,
-      // Not repeatable: the reply would go to the client id of a connection that is gone.
+      // Not repeatable: the reply would go to the client id of a closed connection.
       (to, payload, fields) => this.post(privately(to, payload, fields), { timeoutMs: Infinity }, false),
       report,
     );
@@ -151,7 +151,7 @@ export class Session {
     this.#renewal = new TokenRenewal(clock, this.link.tokens, () => this.#renew(), report);
   }
 
-  /** Ends all iterations quietly, rejects what is pending, closes the line. */
+  /** Ends all iterations, rejects pending calls, closes the connection. */
   async close(): Promise<void> {
     this.subscriptions.finish();
     this.groups.finish();
@@ -160,7 +160,7 @@ export class Session {
     await this.link.close();
   }
 
-  /** Leaves everything, lets handlers finish and waits for every answer, then closes; closes too when that fails. */
+  /** Leaves everything, waits for handlers and answers, then closes; also closes if that fails. */
   async drain({ signal, timeoutMs = this.settings.timeoutMs }: WaitOptions): Promise<void> {
     const done = new Pending<void>(this.settings.clock, signal);
     done.arm(timeoutMs, 'end of what was pending');
@@ -200,7 +200,7 @@ export class Session {
     return answer?.payload as unknown as CommandResult<N>;
   }
 
-  /** Sends a message; resolves with its ack, or without one when it has left and the socket has room for more. */
+  /** Sends a message; resolves with its ack, or without one when it was sent and the socket has room for more. */
   async post(envelope: Outgoing, { signal, timeoutMs }: WaitOptions, repeatable = true): Promise<Sent> {
     requireFeatures(this.link.welcome, featuresOf(envelope));
     const { id } = envelope;
@@ -222,7 +222,7 @@ export class Session {
     return { ...payload, ...(oldestMs !== undefined && { oldestMs }), id, ...(handled && { handled }) };
   }
 
-  /** The subject of this client, as far as its welcome, its token or its address tells. */
+  /** The subject of this client, from the welcome, the token or the URL. */
   async subject(): Promise<string | undefined> {
     const { welcome, tokens } = this.link;
     const told = (welcome as { subject?: unknown } | undefined)?.subject;
@@ -232,28 +232,28 @@ export class Session {
     return new URL(this.settings.urls[0] as string).searchParams.get('subject') ?? undefined;
   }
 
-  /** Sends a frame as it is, now; its answer comes with the event `frame`. */
+  /** Sends a frame unchanged and immediately; its answer arrives with the event `frame`. */
   sendFrame(text: string): void {
     const { connection } = this.link;
     if (connection === undefined) throw new ConnectionError('NOT_CONNECTED', 'There is no open line.', true);
     connection.send(text);
   }
 
-  /** Renews the token of this connection: with the given one, or with a fresh one of the token function. */
+  /** Renews the token of this connection: with the given one, or with a new one from the token function. */
   async refreshToken(token?: string): Promise<CommandResult<'refresh_token'>> {
     const { tokens } = this.link;
     const fresh = token ?? (await tokens.fresh());
     if (fresh === undefined) throw new ArqonBusError('INVALID_ARGUMENT', 'There is no token to renew with.');
     const onAnswer = ({ left }: CommandResult<'refresh_token'>): void => {
       tokens.use(fresh);
-      // What was planned was meant for the old token. The notice for this one may be the very next frame.
+      // The scheduled renewal was for the old token. The notice for this one may be the very next frame.
       this.#renewal.stop();
       this.subscriptions.evict(left, new ArqonBusError('AUTHORIZATION_ERROR', NO_LONGER_ALLOWED));
     };
     return this.run('refresh_token', { token: fresh }, { onAnswer });
   }
 
-  /** The same for the server's notice; false when the function has no other token yet. */
+  /** Renews after the server's notice; false if the function has no other token yet. */
   async #renew(): Promise<boolean> {
     const { tokens } = this.link;
     const [known, fresh] = [await tokens.current(), await tokens.fresh()];
@@ -289,7 +289,7 @@ export class Session {
     return restored;
   }
 
-  /** The card, and what else holds until it is changed. */
+  /** Sends the card, and the lasting parts of the state. */
   async #tellStanding(): Promise<void> {
     if (Object.keys(this.#standing).length === 0) return;
     await this.run('identify', this.#standing, { restoring: true }).catch(this.#output.report);
@@ -340,7 +340,7 @@ export class Session {
         this.subscriptions.adopt(payload as unknown as JoinedNotice);
         break;
       case 'membership_revoked':
-        // That of a group is for the groups.
+        // Notices about a group are handled by the groups.
         if (payload.group === undefined) this.#revoked(payload as unknown as MembershipRevokedNotice);
         break;
     }
@@ -370,7 +370,10 @@ export class Session {
 
 const NO_LONGER_ALLOWED = 'The renewed token does not allow this any more.';
 
-/** What of a standing is told again: a state with a time says that its client works, which a new line does not. */
+/**
+ * The parts of the state that are sent again: a state with a time to live shows that its client is working, which a
+ * reconnect does not.
+ */
 function lasting(known: CommandArgs<'identify'>, told: CommandArgs<'identify'>): CommandArgs<'identify'> {
   const { card, state, note, ttl_seconds } = told;
   const isTimed = ttl_seconds !== undefined;

@@ -1,12 +1,12 @@
 import { WebSocket } from 'ws';
 import type { OpenSocket, SocketEnd } from './socket.ts';
 
-/** Largest body of a refusal that is read for its `error_code`. */
+/** Maximum size of a refusal's body that is read for its `error_code`. */
 const MAX_REFUSAL_BYTES = 16_384;
 
 /**
- * `ws`, since Node.js 20 has no WebSocket of its own. The token travels in the `Authorization` header, so a redirect is
- * a refusal: it must not carry the token to another server.
+ * Uses `ws`, since Node.js 20 has no WebSocket. The token is sent in the `Authorization` header, so redirects are
+ * refused: they could carry the token to another server.
  */
 export const openSocket: OpenSocket = ({ url, protocols, token, headers }, events) => {
   const socket = new WebSocket(url, [...protocols], {
@@ -25,7 +25,7 @@ export const openSocket: OpenSocket = ({ url, protocols, token, headers }, event
   };
   let failure = '';
   socket.on('error', (error: Error & { code?: string }) => {
-    // A name with several addresses fails with an error that has a code and no message.
+    // A name with several addresses fails with an error that has a code but no message.
     failure = error.message || (error.code ?? 'unknown error');
   });
   socket.on('close', (code, reason) => end({ code, reason: reason.toString() || failure }));

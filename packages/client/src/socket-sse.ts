@@ -1,23 +1,22 @@
 import { CLOSE } from '@arqonbus/protocol';
 import type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
 
-/** Envelopes of one post, and bytes of it until the welcome names the server's bound. */
+/** Maximum envelopes of one post, and its maximum bytes until the welcome reports the server's limit. */
 const MAX_ENVELOPES = 500;
 const FIRST_POST_BYTES = 65_536;
-/** Longest event that is read, in characters. */
+/** Maximum length of an event, in characters. */
 const MAX_EVENT = 64 * 1_048_576;
-/** Wait after a refusal for now that names none, and the longest that one may name; milliseconds. */
+/** Default delay after a temporary refusal, and the maximum; milliseconds. */
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
-/** HTTP's word for what a WebSocket is closed for with 1009. */
+/** The HTTP status that corresponds to close code 1009. */
 const TOO_LARGE = 413;
-/** What the stream's query takes of the WebSocket's. */
+/** Query parameters that the stream takes over from the WebSocket URL. */
 const KNOWN = ['client_type', 'screen_name', 'avatar', 'personality', 'client_key', 'subject', 'tenant'];
 
 /**
- * The same session without a WebSocket: server-sent events for what comes, posts for what is sent (docs/http.md). For
- * lines on which no WebSocket gets through, and for pages that come from the bus's HTTP port. Extra headers are sent
- * from browsers too.
+ * A session without a WebSocket: server-sent events for incoming frames, posts for outgoing ones (docs/http.md). For
+ * networks that block WebSockets, and for pages served from the bus's HTTP port. Extra headers also work in browsers.
  *
  * ```ts
  * new ArqonBusClient({ url: location.href, socket: eventStreamAt(location.href), headers: { 'X-API-Key': key } });
@@ -37,7 +36,7 @@ class EventStreamSocket implements Socket {
   readonly #base: URL;
   readonly #abort = new AbortController();
   #token: string | undefined;
-  /** A token that takes the place of this one once it was posted. */
+  /** A token that replaces the current one once it was posted. */
   #nextToken: string | undefined;
   #session: string | undefined;
   #maxPostBytes = FIRST_POST_BYTES;
@@ -142,7 +141,7 @@ class EventStreamSocket implements Socket {
     }
   }
 
-  /** The welcome names what to post to. */
+  /** The welcome contains the session to post to. */
   #greet(text: string): void {
     const { session, limits } = readFields(readFields(parse(text)).payload);
     if (typeof session !== 'string') return;
@@ -154,21 +153,21 @@ class EventStreamSocket implements Socket {
 
   // What is sent ------------------------------------------------------------------------------------------------------
 
-  /** Posts what waits, one post after the other, so that its order is kept. */
+  /** Posts the queue, one post at a time, to keep the order. */
   async #post(): Promise<void> {
     if (this.#isPosting || this.#session === undefined) return;
     this.#isPosting = true;
     try {
       while (this.#queue.length > 0 && !this.#over) await this.#postSome(this.#session);
     } catch (error) {
-      // Whether it was taken is not known; what asked for an ack is sent again over the next line.
+      // Whether it was accepted is unknown; what requested an ack is sent again on the next connection.
       this.#end({ code: 1006, reason: error instanceof Error ? error.message : String(error) });
     }
     this.#isPosting = false;
     if (this.#isClosing) await this.#leave(1000);
   }
 
-  /** Tells the server that this is no lost line; the stream ends by that, or here. */
+  /** Tells the server that the session has ended deliberately; the stream ends because of that, or here. */
   async #leave(code: number): Promise<void> {
     if (this.#session !== undefined && !this.#over) {
       const path = `/v1/sessions/${encodeURIComponent(this.#session)}`;
@@ -197,7 +196,7 @@ class EventStreamSocket implements Socket {
     this.#nextToken = undefined;
   }
 
-  /** As much of the queue as one post takes; a renewed token is the last that goes under the old one. */
+  /** As much of the queue as fits into one post; a token renewal is the last envelope sent with the old token. */
   #next(): { count: number; bytes: number; body: string } {
     const texts: string[] = [];
     let bytes = 0;
@@ -220,14 +219,14 @@ class EventStreamSocket implements Socket {
     const token = this.#token;
     return fetch(new URL(path.slice(1), this.#base.href.replace(/\/?$/, '/')), {
       method,
-      // A page that is left says so all the same.
+      // Sent even if the page is being closed.
       keepalive: method === 'DELETE',
       headers: {
         ...this.#request.headers,
         ...headers,
         ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
       },
-      // A token must not be carried to another server.
+      // A redirect must not carry the token to another server.
       redirect: 'error',
       cache: 'no-store',
       credentials: 'omit',
@@ -255,7 +254,7 @@ function readEnd(text: string): SocketEnd {
   };
 }
 
-/** What a server answered instead. */
+/** Describes a response that is not a stream. */
 async function refusalOf(response: Response): Promise<SocketEnd> {
   const seconds = Number(response.headers.get('retry-after'));
   const { error, error_code: errorCode } = readFields(parse(await response.text().catch(() => '')));
@@ -274,7 +273,7 @@ async function retryAfter(response: Response): Promise<number> {
   return typeof ms === 'number' && ms > 0 ? Math.min(ms, MAX_RETRY_MS) : RETRY_MS;
 }
 
-/** The token that a `refresh_token` carries: from its answer on it is the one to post with. */
+/** The token of a `refresh_token` command, used for posts after its answer. */
 function renewalIn(text: string): string | undefined {
   if (!text.includes('"refresh_token"')) return undefined;
   const { command, args } = readFields(parse(text));

@@ -1,8 +1,8 @@
 import type { OpenSocket, SocketEnd } from './socket.ts';
 
 /**
- * The platform's own WebSocket: browsers, Deno, Bun, workers. It can send no headers, so the token travels as a
- * subprotocol entry (PROTOCOL section 1).
+ * The platform's WebSocket: browsers, Deno, Bun, workers. It cannot send headers, so the token is sent as a subprotocol
+ * entry (PROTOCOL section 1).
  */
 export const openSocket: OpenSocket = ({ url, protocols, token }, events) => {
   const socket = new WebSocket(url, token === undefined ? [...protocols] : [...protocols, `bearer.${token}`]);
@@ -29,7 +29,7 @@ export const openSocket: OpenSocket = ({ url, protocols, token }, events) => {
     send: (text) => socket.send(text),
     close: (code) => socket.close(code),
     terminate: () => {
-      // A browser lets go of a dead line only after a closing handshake that nobody answers; it is over for us now.
+      // A browser drops a dead connection only after the closing handshake times out; for this client it ends now.
       socket.close();
       queueMicrotask(() => end(1006, ''));
     },

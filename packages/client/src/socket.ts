@@ -1,11 +1,11 @@
-/** What a socket is opened with: the argument of {@link OpenSocket}. */
+/** The parameters for opening a socket: the argument of {@link OpenSocket}. */
 export interface SocketRequest {
   readonly url: string;
   /** Subprotocols to offer, best first. */
   readonly protocols: readonly string[];
-  /** JWT; each platform's socket sends it the way it can. */
+  /** JWT; each platform's socket sends it in its own way. */
   readonly token: string | undefined;
-  /** Extra headers of the handshake, where the platform can send any. */
+  /** Extra headers of the handshake, if the platform can send them. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -17,45 +17,45 @@ export interface SocketRequest {
  * ```
  */
 export interface SocketEnd {
-  /** Close code; 1006 when the line broke without one or was never made. */
+  /** Close code; 1006 if the connection was lost without one or never opened. */
   readonly code: number;
   readonly reason: string;
-  /** HTTP status, when the handshake was answered with something else than an upgrade. */
+  /** HTTP status, if the handshake was not answered with an upgrade. */
   readonly status?: number;
-  /** `error_code` of that answer's body. */
+  /** `error_code` in the body of that response. */
   readonly errorCode?: string;
-  /** `Retry-After` of that answer, milliseconds. */
+  /** `Retry-After` of that response, milliseconds. */
   readonly retryAfterMs?: number;
   /** The platform hides why a handshake failed, as browsers do. */
   readonly opaque?: boolean;
 }
 
-/** Told by a socket, never from within the call that made it. Nothing follows `ended`. See {@link OpenSocket}. */
+/** Called by a socket, never from within the call that created it. Nothing follows `ended`. See {@link OpenSocket}. */
 export interface SocketEvents {
   /** A text frame. */
   message(text: string): void;
-  /** Any sign of life, frames of control too. */
+  /** Any sign of life, including control frames. */
   alive(): void;
   ended(end: SocketEnd): void;
 }
 
-/** The little that a connection needs of a WebSocket. See {@link OpenSocket}. */
+/** The part of a WebSocket that a connection needs. See {@link OpenSocket}. */
 export interface Socket {
-  /** Bytes handed to `send` that have not left yet. */
+  /** Bytes passed to `send` that are not sent yet. */
   readonly bufferedAmount: number;
-  /** Bytes received so far, parts of frames included; left out where the platform does not tell. */
+  /** Bytes received so far, including partial frames; omitted if the platform does not report them. */
   readonly bytesReceived?: number;
   send(text: string): void;
   /** Starts the closing handshake. */
   close(code: number): void;
-  /** Drops the line; `ended` follows. */
+  /** Drops the connection; `ended` follows. */
   terminate(): void;
-  /** Stops or goes on reading; left out where the platform cannot. */
+  /** Pauses or resumes reading; omitted if the platform does not support it. */
   pause?(paused: boolean): void;
 }
 
 /**
- * Opens a WebSocket: the option `socket`, for tests and for platforms with a WebSocket of another kind.
+ * Opens a WebSocket: the option `socket`, for tests and for platforms with a different WebSocket.
  *
  * ```ts
  * const openSocket: OpenSocket = ({ url, protocols }, events) => {

@@ -76,7 +76,7 @@ export class Store {
   }
 
   /**
-   * Sets a key. Rejects with `CONFLICT` when it does not have the version of `ifVersion`.
+   * Sets a key. Rejects with `CONFLICT` if its version is not `ifVersion`.
    *
    * ```ts
    * await client.store.set('job/1', { state: 'running' }, { ifVersion: 0 });
@@ -139,7 +139,7 @@ export class Store {
   }
 
   /**
-   * Changes of keys as they happen, renewed on every new connection.
+   * Changes of keys in real time, renewed on every new connection.
    *
    * ```ts
    * for await (const { key, operation } of await client.store.watch({ prefix: 'job/' })) console.log(key, operation);
@@ -160,7 +160,7 @@ export class Store {
 export interface WatchOptions extends WaitOptions {
   /** Default: `default`. */
   namespace?: string;
-  /** Only keys that start with it. */
+  /** Only keys with this prefix. */
   prefix?: string;
   onChange?: (change: StoreNotice) => void;
   onReset?: () => void;
@@ -175,11 +175,11 @@ export interface WatchOptions extends WaitOptions {
  */
 export interface StoreWatchEvents {
   change: StoreNotice;
-  /** Changes may have been missed, since a connection was lost or nobody took them: read the keys again. */
+  /** Changes may have been missed, after a lost connection or because the buffer was full: read the keys again. */
   reset: undefined;
 }
 
-/** Changes held for a slow iteration; beyond it they are dropped and `reset` is told. */
+/** Changes buffered for a slow iteration; beyond that, they are dropped and `reset` is emitted. */
 const MAX_BUFFERED = 1_000;
 
 /**
@@ -217,7 +217,7 @@ export class StoreWatch extends Emitter<StoreWatchEvents> implements AsyncIterab
   }
 
   /**
-   * Watches no longer; iterations end.
+   * Stops watching; iterations end.
    *
    * ```ts
    * await watch.close();
@@ -241,7 +241,7 @@ export class StoreWatch extends Emitter<StoreWatchEvents> implements AsyncIterab
     else this.reset();
   }
 
-  /** @internal What was buffered is older than what will be read now. */
+  /** @internal Buffered changes are older than what will be read now. */
   reset(): void {
     this.#buffer.clear();
     this.emit('reset', undefined);
@@ -254,7 +254,7 @@ export class StoreWatch extends Emitter<StoreWatchEvents> implements AsyncIterab
   }
 }
 
-/** All watches of a client. The server keeps one for each namespace and prefix; it ends with the connection. */
+/** All watches of a client. The server has one per namespace and prefix, until the connection ends. */
 export class Watches {
   readonly #clock: Clock;
   readonly #ask: Ask;
@@ -278,7 +278,7 @@ export class Watches {
     for (const watch of this.#watches) watch.receive(change);
   }
 
-  /** A new connection: watches again. What changed meanwhile is not told, so readers have to look. */
+  /** A new connection: watches again. Changes made meanwhile are not reported, so readers must read again. */
   async resume(): Promise<void> {
     await Promise.all([...this.#watches].map((watch) => this.#restore(watch)));
   }
@@ -305,7 +305,7 @@ export class Watches {
     const shared = [...this.#watches].some(
       (other) => other.namespace === watch.namespace && other.prefix === watch.prefix,
     );
-    // Refused or lost, the watch is gone or goes with the connection.
+    // On failure the watch is gone already, or ends with the connection.
     if (!shared) await this.#ask('op.store.unwatch', place(watch)).catch(() => {});
   }
 }

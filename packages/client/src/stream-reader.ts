@@ -3,13 +3,13 @@ import { AsyncQueue } from './async-queue.ts';
 import { ArqonBusError } from './errors.ts';
 import type { StreamHost, StreamListener } from './token-stream.ts';
 
-/** UTF-16 units of one stream; the bus allows fewer. */
+/** Maximum UTF-16 units of one stream; the bus allows fewer. */
 const MOST_UNITS = 4_194_304;
-/** Events of a channel among which an ended stream is looked for. */
+/** Maximum events of a channel searched for an ended stream. */
 const MOST_READ = 500;
 
 /**
- * How a stream ended: `orphaned` when its writer was gone for too long.
+ * How a stream ended; `orphaned` if its writer was gone for too long.
  *
  * ```ts
  * if (error instanceof StreamError && error.state === 'orphaned') retry();
@@ -18,7 +18,7 @@ const MOST_READ = 500;
 export type StreamState = 'complete' | 'cancelled' | 'failed' | 'orphaned';
 
 /**
- * A stream that was read has ended as `failed` or `orphaned`: what came before is all there is of it.
+ * The stream ended as `failed` or `orphaned`: the text read so far is all there is.
  *
  * ```ts
  * await showAll(client.readStream(id)).catch((error) => {
@@ -37,7 +37,7 @@ export class StreamError extends ArqonBusError {
 }
 
 /**
- * Where a stream is to be read: by its id alone only while it is open.
+ * The location of a stream; the id alone is enough only while it is open.
  *
  * ```ts
  * client.readStream({ room: 'talk', channel: 'answers', id });
@@ -45,7 +45,7 @@ export class StreamError extends ArqonBusError {
  */
 export type StreamPlace = Address & { readonly id: string };
 
-/** Yields what is new of a stream's text, to its end. */
+/** Yields the text of a stream as it grows, until its end. */
 export async function* readText(
   host: StreamHost,
   given: string | StreamPlace,
@@ -58,7 +58,7 @@ export async function* readText(
   const { id, ...at } = place;
   const texts = new AsyncQueue<string>(host.clock);
   let read = '';
-  /** Looks for the whole of a stream that may have ended. */
+  /** Looks for the full text of a stream that may have ended. */
   const look = async (): Promise<void> => {
     if ((await find(host, id, at)) !== undefined) return;
     for await (const one of host.newest(at, MOST_READ)) message(one);
@@ -70,7 +70,7 @@ export async function* readText(
     const text = String(payload.text);
     const { offset, state, revised } = mark;
     const isOver = state !== 'streaming';
-    // An end that was cut for whoever had read on: history has it whole.
+    // The final event contains only the text since the last append: history has all of it.
     if (offset > read.length) return isOver ? lookAgain() : undefined;
     const from = revised === true ? commonLength(read, text) : read.length - offset;
     if (text.length > from) texts.push(text.slice(from));
@@ -97,7 +97,7 @@ interface Mark {
   readonly revised?: true;
 }
 
-/** Where an open stream is; undefined where there is none. */
+/** The location of an open stream; undefined if there is none. */
 async function find({ ask }: StreamHost, id: string, at: Partial<Address> = {}): Promise<StreamPlace | undefined> {
   for (let after: string | null = ''; after !== null; ) {
     const page: CommandResult<'stream.list'> = await ask('stream.list', { ...at, ...(after !== '' && { after }) });

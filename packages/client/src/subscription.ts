@@ -10,7 +10,7 @@ import type { Message } from './message.ts';
 import type { WaitOptions } from './pending.ts';
 
 /**
- * What happens when a consumer is slower than its channel: see {@link SubscribeOptions.overflow}.
+ * What to do if a consumer is slower than its channel: see {@link SubscribeOptions.overflow}.
  *
  * ```ts
  * await client.subscribe('prices:btc', { overflow: 'drop-oldest', bufferSize: 10 });
@@ -19,30 +19,30 @@ import type { WaitOptions } from './pending.ts';
 export type OverflowPolicy = 'replay' | 'drop-oldest';
 
 /**
- * How to subscribe: what a join asks for, who gets the messages, and what happens to a slow consumer.
+ * The options of a subscription: of the join, the consumer, and the overflow.
  *
  * ```ts
  * await client.subscribe<{ n: number }>('science:explore', { history: 20, onMessage: ({ payload }) => add(payload.n) });
  * ```
  */
 export interface SubscribeOptions<P = JsonObject> extends JoinOptions, WaitOptions {
-  /** Gets every message, in order. Without it, iterate the subscription. */
+  /** Called with every message, in order. Without it, iterate the subscription. */
   onMessage?: (message: Message<P>) => void;
   onReset?: (reset: Reset) => void;
-  /** Who joins, changes and leaves, with `presence: true`. */
+  /** Members that join, change or leave, with `presence: true`. */
   onPresence?: (presence: Presence) => void;
-  /** Messages held for a slow iteration (default: the client's `bufferSize`). */
+  /** Messages buffered for a slow iteration (default: the client's `bufferSize`). */
   bufferSize?: number;
   /**
-   * `replay` (default): stops taking messages while the buffer is full and has the server replay the rest from history
-   * once there is room, so nothing is lost while history keeps it. `drop-oldest`: keeps up with the present.
+   * `replay` (default): takes no messages while the buffer is full, and requests a replay from history once there is
+   * room, so nothing is lost while history has it. `drop-oldest`: drops the oldest messages to stay current.
    */
   overflow?: OverflowPolicy;
 }
 
 /**
- * Who joined, changed and left; told with the join option `presence`. The members before it are in the answer to the
- * join, {@link Subscription.result}.
+ * Members that joined, changed and left; with the join option `presence`. The members before that are in the result of
+ * the join, {@link Subscription.result}.
  *
  * ```ts
  * subscription.on('presence', ({ joined, left, members }) => console.log(joined.length, left.length, members));
@@ -59,12 +59,12 @@ export type Presence = PresenceNotice;
  */
 export interface Overflow {
   readonly policy: OverflowPolicy;
-  /** Messages lost for good since the subscription began. */
+  /** Messages lost since the subscription began. */
   readonly dropped: number;
 }
 
 /**
- * What a subscription tells of.
+ * The events of a subscription.
  *
  * ```ts
  * subscription.on('reset', ({ reason }) => console.warn('messages may be missing:', reason));
@@ -76,16 +76,16 @@ export interface SubscriptionEvents {
   presence: Presence;
   /** Any `system` envelope about the channel or room. */
   notice: Envelope;
-  /** The consumer is too slow; told again only after it has caught up. */
+  /** The consumer is too slow; emitted again only after it has caught up. */
   overflow: Overflow;
-  /** With what ended it; undefined after `close()`. */
+  /** The error that ended it; undefined after `close()`. */
   close: unknown;
 }
 
 /**
- * The messages of a channel or room: in order, each once, across reconnects. Iterate it (`for await`), take one with
- * {@link Subscription.next}, or give `onMessage`. Several loops share the messages; leaving a loop does not leave the
- * channel, {@link Subscription.close} does.
+ * The messages of a channel or room: in order, each once, across reconnects. Iterate it (`for await`), take single
+ * messages with {@link Subscription.next}, or use `onMessage`. Several loops share the messages. Leaving a loop does
+ * not leave the channel; {@link Subscription.close} does.
  *
  * ```ts
  * const subscription = await client.subscribe<{ text: string }>('science:explore');
@@ -100,9 +100,9 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   readonly #isPushed: boolean;
   #dropped = 0;
   #overflowing = false;
-  /** Handlers that run, and loops that have a message in hand. */
+  /** Running handlers, and loops that are processing a message. */
   #busy = 0;
-  /** Whether anybody takes the messages that are held. */
+  /** Whether anyone takes the buffered messages. */
   #isTaken = false;
   #onDrained: (() => void)[] = [];
 
@@ -163,7 +163,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   }
 
   /**
-   * What the server answered to the last join: how many members, and whether everything missed was recovered.
+   * The server's answer to the last join: the number of members, and whether all missed messages were recovered.
    *
    * ```ts
    * console.log(subscription.result?.members, subscription.result?.recovered);
@@ -185,7 +185,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   }
 
   /**
-   * Messages lost for good to a slow consumer.
+   * Messages lost because the consumer was too slow.
    *
    * ```ts
    * if (subscription.dropped > 0) console.warn(subscription.dropped, 'messages were dropped');
@@ -196,7 +196,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   }
 
   /**
-   * What a later subscription takes as its `since`, to go on without a gap after what the consumer has had.
+   * The `since` for a later subscription, to continue without a gap after the messages that the consumer has processed.
    *
    * ```ts
    * await writeFile('position.json', JSON.stringify(subscription.since));
@@ -207,7 +207,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   }
 
   /**
-   * The next message. Rejects with TimeoutError, the signal's reason, or what ended the subscription.
+   * The next message. Rejects with TimeoutError, the signal's reason, or the error that ended the subscription.
    *
    * ```ts
    * const { payload } = await subscription.next({ timeoutMs: 2_000 });
@@ -227,7 +227,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   }
 
   /**
-   * Ends it, and leaves the channel if no other subscription is at it; iterations end after what had arrived.
+   * Ends it, and leaves the channel if it has no other subscription; iterations end after the buffered messages.
    *
    * ```ts
    * await subscription.close();

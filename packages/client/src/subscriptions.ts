@@ -19,7 +19,7 @@ import type { Ask } from './queue.ts';
 import { Restoring } from './restoring.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
 
-/** All subscriptions of a client: who gets which event, and how they survive a lost connection. */
+/** All subscriptions of a client: routes events to them, and restores them after a lost connection. */
 export class Subscriptions {
   readonly #settings: Settings;
   readonly #ask: Ask;
@@ -27,7 +27,7 @@ export class Subscriptions {
   readonly #report: (error: unknown) => void;
   /** By `room:channel`; room subscriptions by `room:*`. */
   readonly #byName = new Map<string, Set<Membership>>();
-  /** Tests of the channel patterns among them. */
+  /** Compiled channel patterns of these subscriptions. */
   readonly #patterns = new Map<string, (channel: string) => boolean>();
   readonly #restoring: Restoring;
   #isUp = false;
@@ -58,7 +58,7 @@ export class Subscriptions {
     return subscription;
   }
 
-  /** Joins to know who is there. Rejects as {@link Subscriptions.subscribe} does. */
+  /** Joins for presence only. Rejects like {@link Subscriptions.subscribe}. */
   async watch(at: AddressInput, options: PresenceOptions): Promise<PresenceSet> {
     if (this.#isDraining) throw closedError();
     const presence = 'state' in options ? { state: options.state } : true;
@@ -68,7 +68,7 @@ export class Subscriptions {
     return set;
   }
 
-  /** Joins, and ends the membership when that fails or the caller's signal is aborted. */
+  /** Joins, and ends the membership if that fails or the caller's signal is aborted. */
   async #begin(membership: Membership, wait: WaitOptions, onEnd: (ended: () => void) => void): Promise<void> {
     const { signal } = wait;
     const giveUp = (reason: unknown): void => {
@@ -90,8 +90,8 @@ export class Subscriptions {
   }
 
   /**
-   * The server has made this client a member: from now on it is one as if it had joined by itself, with a position that
-   * is kept and gone on from on the next line. What comes is told by the client's events.
+   * The server has joined this client: the membership is kept as if the client had joined, with a position to resume
+   * from on the next connection. Its messages arrive as client events.
    */
   adopt({ room, channel, sequence, epoch, positions }: JoinedNotice): void {
     const membership = new Membership({ room, channel }, {}, this.#host);
@@ -101,14 +101,14 @@ export class Subscriptions {
     membership.joined({ room, channel, sequence, epoch, members: 1, ...(positions && { positions }) }, {}, false);
   }
 
-  /** Ends all subscriptions at an address, without leaving it yet; answers the address. */
+  /** Ends all subscriptions at an address, without leaving it yet; returns the address. */
   end(at: AddressInput): Address {
     const place = readSource(at);
     for (const subscription of this.#at(formatAddress(place))) this.#drop(subscription, undefined);
     return place;
   }
 
-  /** Hands an event to every subscription that covers it. */
+  /** Passes an event to every subscription that covers it. */
   route(message: Message): void {
     for (const membership of this.#covering(message)) membership.receive(message);
   }
@@ -123,10 +123,10 @@ export class Subscriptions {
     for (const membership of this.#all()) membership.own(position);
   }
 
-  /** A new connection: joins everything again, from where each stands. Resolves when all were answered once. */
+  /** A new connection: rejoins everything from its position. Resolves when every join was answered once. */
   async resume(): Promise<void> {
     this.#isUp = true;
-    // One whose first join is still to be answered is not here: that join waits in the queue.
+    // Memberships without an answer to their first join are not included: that join waits in the queue.
     const known = this.#all().filter((membership) => membership.result !== undefined);
     await Promise.all(known.map((membership) => this.#restore(membership)));
   }
@@ -137,12 +137,12 @@ export class Subscriptions {
     for (const membership of this.#all()) membership.suspend();
   }
 
-  /** Leaves everything; resolves when consumers are done with what came up to then. No more can be subscribed to. */
+  /** Leaves everything; resolves when consumers have processed what had arrived. Further subscriptions are refused. */
   async drain(): Promise<void> {
     this.#isDraining = true;
     const all = this.#all();
     const places = new Map(this.#isUp ? all.map(({ name, address }) => [name, address]) : []);
-    // Refused or lost, the membership is gone all the same.
+    // On failure the membership is gone anyway.
     const leave = ({ room, channel }: Address): Promise<unknown> =>
       this.#ask('leave_channel', { room, channel }).catch(() => {});
     await Promise.all([...places.values()].map(leave));
@@ -150,12 +150,12 @@ export class Subscriptions {
     await Promise.all(all.map((membership) => membership.drained()));
   }
 
-  /** The server ended memberships: a renewed token no longer allows them. */
+  /** The server ended memberships that a renewed token no longer allows. */
   evict(names: readonly string[], error: ArqonBusError): void {
     for (const name of names) for (const membership of this.#at(name)) this.#drop(membership, error);
   }
 
-  /** The client is done: without an error iterations just end. */
+  /** The client is closed: without an error, iterations simply end. */
   finish(error?: unknown): void {
     this.lost();
     for (const membership of this.#all()) this.#drop(membership, error);
@@ -165,7 +165,7 @@ export class Subscriptions {
     membership.joining();
     const { address, name } = membership;
     const asked = membership.joinArgs();
-    // The server keeps one membership an address: it has to do for all who share it.
+    // The server has one membership per address, shared by all subscriptions there.
     const sharing = this.#at(name).map(({ options }) => options);
     const echo = sharing.some((options) => options.echo === true);
     const presence = presenceOf(sharing);
@@ -178,7 +178,7 @@ export class Subscriptions {
         ...{ signal, timeoutMs, restoring },
         onAnswer: (result) => {
           isOwed = membership.joined(result, asked, isAgain);
-          // Left before the server knew of it.
+          // Left before the server had answered the join.
           if (membership.closed) void this.#leave(membership);
         },
       },
@@ -200,7 +200,7 @@ export class Subscriptions {
     const { room, channel } = membership.address;
     this.#remove(membership);
     if (this.#byName.has(membership.name) || !this.#isUp) return;
-    // Refused or lost, the membership is gone or goes with the connection.
+    // On failure the membership is gone already, or ends with the connection.
     await this.#ask('leave_channel', { room, channel }).catch(() => {});
   }
 
@@ -209,7 +209,7 @@ export class Subscriptions {
     membership.end(error);
   }
 
-  /** Whom something at this address reaches: what is room-wide, all members of the room. */
+  /** The memberships that receive an event; a room-wide event reaches all members of the room. */
   #covering({ room, channel }: { room?: string | undefined; channel?: string | undefined }): Membership[] {
     if (channel !== WILDCARD) {
       const exact = [`${room}:${channel}`, `${room}:*`, '*:*'].flatMap((name) => this.#at(name));
@@ -245,7 +245,7 @@ export class Subscriptions {
   }
 }
 
-/** Nobody takes what comes of a membership that the server made, but the listeners of the client. */
+/** The consumer of memberships made by the server: only the client's listeners get their messages. */
 const NOBODY: Consumer = {
   deliver: () => {},
   missed: () => {},
@@ -255,7 +255,7 @@ const NOBODY: Consumer = {
   drained: async () => {},
 };
 
-/** What all who share an address ask for: whoever shows a state last is seen with it. */
+/** The combined presence option of all memberships at an address; the last state wins. */
 function presenceOf(sharing: readonly JoinOptions[]): boolean | { state?: unknown } {
   const shown = sharing.findLast(({ presence }) => typeof presence === 'object')?.presence;
   return shown ?? sharing.some(({ presence }) => presence === true);

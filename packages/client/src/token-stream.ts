@@ -8,17 +8,17 @@ import type { WaitOptions } from './pending.ts';
 import type { Ask } from './queue.ts';
 import type { SubscribeOptions, Subscription } from './subscription.ts';
 
-/** Appends of so many UTF-16 units go out as one. */
+/** Maximum UTF-16 units sent in one append. */
 const MOST = 65_536;
 const HALF = /[\uD800-\uDBFF]$/;
-/** UTF-16 units that may wait to go out. */
+/** Maximum UTF-16 units waiting to be sent. */
 const MOST_WAITING = 4_194_304;
-/** A writer that is silent says so often within its time that it is there. */
+/** Number of keep-alive appends of an idle writer within the stream's time to live. */
 const SIGNS = 3;
 const RETRY_MS = 250;
 
 /**
- * How to open a stream: with an id of one's own to go on with it later, and how long it stays open without a writer.
+ * The options of a stream: an id to continue it later, and how long it stays open without its writer.
  *
  * ```ts
  * const stream = await client.openStream('talk:answers', { id: 'answer-7', ttlSeconds: 120 });
@@ -26,12 +26,12 @@ const RETRY_MS = 250;
  */
 export interface StreamOptions extends WaitOptions {
   id?: string;
-  /** 1 to 3,600 (default 30); this client says in time that it is there. */
+  /** 1 to 3,600 (default 30); this client renews it in time. */
   ttlSeconds?: number;
 }
 
 /**
- * What became of a stream: where the event with its whole text is.
+ * The result of a closed stream: the position of the event with its full text.
  *
  * ```ts
  * const { sequence, length } = await stream.close();
@@ -39,12 +39,12 @@ export interface StreamOptions extends WaitOptions {
  */
 export type StreamEnd = CommandResult<'stream.close'>;
 
-/** What streams need of their client. */
+/** What streams need from their client. */
 export interface StreamHost {
   readonly ask: Ask;
   readonly clock: Clock;
   readonly onNotice: (listener: (notice: Envelope) => void) => () => void;
-  /** Resolves with the way to stop. */
+  /** Resolves with a function that stops listening. */
   readonly listen: (at: Address, to: StreamListener) => Promise<() => Promise<void>>;
   /** The newest events of a channel, newest first. */
   readonly newest: (at: Address, limit: number) => AsyncIterable<Message>;
@@ -57,7 +57,7 @@ export interface StreamListener {
   readonly end: (error: unknown) => void;
 }
 
-/** A client as streams use it. */
+/** The part of a client that streams use. */
 interface StreamClient {
   on(event: 'notice', listener: (notice: Envelope) => void): () => void;
   subscribe(at: Address, options: SubscribeOptions): Promise<Subscription>;
@@ -78,7 +78,7 @@ export function streamHost(client: StreamClient, ask: Ask, clock: Clock): Stream
   };
 }
 
-/** Opens a stream, or goes on with one that is open. Rejects with the server's refusal. */
+/** Opens a stream, or continues an open one. Rejects with the server's refusal. */
 export async function openStream(
   host: StreamHost,
   at: Address,
@@ -96,8 +96,8 @@ interface Append {
 }
 
 /**
- * A stream that this client writes. What is appended goes out in order, together when it comes faster than it is taken;
- * a lost line is waited for.
+ * A stream written by this client. Appends are sent in order, combined if they come faster than they are accepted; a
+ * lost connection is waited out.
  *
  * ```ts
  * const stream = await client.openStream('talk:answers');
@@ -125,9 +125,9 @@ export class TokenStream {
   readonly #stops: (() => void)[] = [];
   readonly #appends: Append[] = [];
   #pending = '';
-  /** The first half of a character whose second is still to come. */
+  /** The first half of a surrogate pair whose second half is still missing. */
   #half = '';
-  /** How long it is at the server. */
+  /** Its length at the server. */
   #offset = 0;
   #sending: Promise<void> | undefined;
   #isClosed = false;
@@ -144,7 +144,7 @@ export class TokenStream {
   }
 
   /**
-   * Its length at the server, in UTF-16 units; more than 0 at once when a stream was opened again.
+   * Its length at the server, in UTF-16 units; more than 0 at the start if the stream was reopened.
    *
    * ```ts
    * const missing = text.slice(stream.offset);
@@ -155,8 +155,8 @@ export class TokenStream {
   }
 
   /**
-   * Appends; resolves when the server has it. Rejects with what refuses it, for whatever else went out with it too; the
-   * stream goes on without that. Rejects with QueueFullError when 4 Mi UTF-16 units wait already.
+   * Appends text; resolves when the server has it. Rejects with the refusal, as do the other appends sent with it; the
+   * stream continues without that text. Rejects with QueueFullError if 4 Mi UTF-16 units are already waiting.
    *
    * ```ts
    * await stream.append('Once upon ');
@@ -164,14 +164,14 @@ export class TokenStream {
    */
   append(text: string): Promise<void> {
     const all = this.#half + text;
-    // A character that comes in two halves goes out as one.
+    // A surrogate pair that arrives in two halves is sent whole.
     const isSplit = HALF.test(all);
     this.#half = isSplit ? all.slice(-1) : '';
     return this.#put(isSplit ? all.slice(0, -1) : all);
   }
 
   /**
-   * Ends it once all was taken: its whole text is an event of the channel from now on.
+   * Ends it once all appends were accepted; its full text is then stored as an event of the channel.
    *
    * ```ts
    * process.once('SIGINT', () => stream.close('cancelled'));
@@ -191,7 +191,7 @@ export class TokenStream {
   }
 
   /**
-   * Calls back when a reader asks to stop (`client.command('stream.cancel', …)`); whether it does is the writer's.
+   * Calls back when a reader requests to stop (`client.command('stream.cancel', …)`); the writer decides.
    *
    * ```ts
    * stream.onCancel(() => generation.abort());
@@ -229,9 +229,9 @@ export class TokenStream {
       } catch (error) {
         try {
           if (!isPassing(error)) throw error;
-          // Refused for the pace, none of it is there, and an empty append would be one more.
+          // If rate-limited, none of it was accepted, and an empty append would be another request.
           if (await this.#wasPaced(error)) continue;
-          // The server has all of it or nothing, which its length tells.
+          // The server has all of it or nothing; its length shows which.
           const { offset } = await this.#insist(() => this.#append(''));
           if (offset > this.#offset) this.#advance(text.length);
           this.#offset = offset;
@@ -263,7 +263,7 @@ export class TokenStream {
     }
   }
 
-  /** Asks until it is answered or refused for good. */
+  /** Retries until it is answered or permanently refused. */
   async #insist<R>(ask: () => Promise<R>): Promise<R> {
     for (;;) {
       try {
@@ -275,7 +275,7 @@ export class TokenStream {
     }
   }
 
-  /** Waits for as long as a refusal says, if it says so. */
+  /** Waits as long as a refusal says, if it does. */
   async #wasPaced(error: unknown): Promise<boolean> {
     if (!(error instanceof RefusedError) || error.retryAfterMs === undefined) return false;
     await this.#pause(Math.min(Math.max(error.retryAfterMs, 1), this.#ttlMs / SIGNS));
@@ -290,14 +290,14 @@ export class TokenStream {
     this.#cancelSign();
     if (this.#isClosed) return;
     this.#cancelSign = after(this.#host.clock, this.#ttlMs / SIGNS, () => {
-      // While the line is away, or when it has ended, appends tell.
+      // A lost connection or the end of the stream is reported by appends.
       if (this.#sending === undefined) this.#append('').catch(() => {});
       this.#awaitSign();
     });
   }
 }
 
-/** Whether the same call may be made again: the line was lost, or the server could not do it now. */
+/** Whether the call may be repeated: the connection was lost, or the failure is temporary. */
 function isPassing(error: unknown): boolean {
   return error instanceof ArqonBusError && error.retryable;
 }

@@ -2,16 +2,18 @@ import { after, type Clock, fullJitter } from './clock.ts';
 import { ConnectionError } from './errors.ts';
 import type { TokenOption } from './options.ts';
 
-/** How long before its end the server tells of a token that lives at least twice as long, milliseconds. */
+/**
+ * How long before the expiry the server sends a notice, for a token with at least twice that lifetime, milliseconds.
+ */
 const NOTICE_MS = 60_000;
-/** Waits between attempts to renew a token: one second, and a random time that grows. */
+/** Delay between attempts to renew a token: one second plus a growing random time. */
 const RETRY = { baseMs: 1_000, maxMs: 30_000 };
 
-/** The token in use. A function is asked once, and again only when the token has expired or is about to. */
+/** The current token. A function is called once, and again only when the token has expired or is about to. */
 export class TokenSource {
-  /** Whether a fresh token can be had. */
+  /** Whether a new token is available. */
   readonly renewable: boolean;
-  /** When the token in use was given, milliseconds since 1970. */
+  /** When the current token was obtained, milliseconds since 1970. */
   givenAt: number;
   readonly #clock: Clock;
   readonly #option: TokenOption | undefined;
@@ -24,7 +26,7 @@ export class TokenSource {
     this.renewable = typeof option === 'function';
   }
 
-  /** Rejects with `TOKEN_FAILED`, retryable, when the function fails; it is then asked again next time. */
+  /** Rejects with `TOKEN_FAILED`, retryable, if the function fails; the next call then calls it again. */
   current(): Promise<string | undefined> {
     if (this.#current === undefined) {
       const asked = this.fresh();
@@ -37,7 +39,7 @@ export class TokenSource {
     return this.#current;
   }
 
-  /** Asks for a fresh token. The one in use stays so until {@link TokenSource.use}. */
+  /** Requests a new token. The current one stays in use until {@link TokenSource.use}. */
   async fresh(): Promise<string | undefined> {
     if (typeof this.#option !== 'function') return this.#option;
     try {
@@ -53,24 +55,24 @@ export class TokenSource {
     this.#current = undefined;
   }
 
-  /** A token that the server has just accepted. */
+  /** The server has accepted a new token. */
   use(token: string): void {
     this.#current = Promise.resolve(token);
     this.givenAt = this.#clock.now();
   }
 }
 
-/** Renews the token once for each notice of the server that it is about to expire. */
+/** Renews the token once for each expiry notice from the server. */
 export class TokenRenewal {
   readonly #clock: Clock;
   readonly #tokens: TokenSource;
   readonly #renew: () => Promise<boolean>;
   readonly #report: (error: unknown) => void;
   #cancel: (() => void) | undefined;
-  /** Grows with every stop: what an older attempt comes to is of no interest. */
+  /** Incremented with every stop; results of older attempts are ignored. */
   #run = 0;
 
-  /** @param renew resolves with whether the token is another one now */
+  /** @param renew resolves with whether the token has changed */
   constructor(clock: Clock, tokens: TokenSource, renew: () => Promise<boolean>, report: (error: unknown) => void) {
     this.#clock = clock;
     this.#tokens = tokens;
@@ -79,8 +81,8 @@ export class TokenRenewal {
   }
 
   /**
-   * The server's notice. The token is renewed now, but not before half of its life is over: a notice that comes with
-   * a token that was given a moment ago would lead to the next token at once, and to its notice.
+   * The server's expiry notice. Renews the token, but not before half of its lifetime: otherwise a notice for a token
+   * obtained just now would immediately lead to the next token, and its notice.
    */
   expiring(expiresInMs: number): void {
     if (!this.#tokens.renewable || this.#cancel !== undefined) return;
@@ -88,11 +90,11 @@ export class TokenRenewal {
     const age = now - this.#tokens.givenAt;
     const life = age + expiresInMs;
     const wait = life < 2 * NOTICE_MS ? Math.max(0, life / 2 - age) : 0;
-    // Clients that got their tokens at the same moment do not come back for the next one at the same moment.
+    // Spreads the renewals of clients that got their tokens at the same time.
     this.#schedule(wait + (this.#clock.random() * expiresInMs) / 10, now + expiresInMs, 0);
   }
 
-  /** The token is another one, or the line is gone: the server tells of the token again. */
+  /** The token has changed or the connection was lost: the server will send a new notice. */
   stop(): void {
     this.#run += 1;
     this.#cancel?.();
@@ -109,12 +111,12 @@ export class TokenRenewal {
     this.#cancel = undefined;
     if (isRenewed === true) return;
     const wait = 1_000 + fullJitter(failures, RETRY, this.#clock.random());
-    // Later the server closes with 4401, and the next connection asks for a token anyway.
+    // After the expiry the server closes with 4401, and the next connection requests a new token anyway.
     if (this.#clock.now() + wait < expiresAt) this.#schedule(wait, expiresAt, failures + 1);
   }
 }
 
-/** The `sub` that a JWT says; undefined when it says none or is none. */
+/** The `sub` of a JWT; undefined if it has none or is not a JWT. */
 export function subjectOf(token: string): string | undefined {
   try {
     const claims = (token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/');

@@ -10,34 +10,37 @@ import {
 import type { CommandArgs, CommandName, CommandResult } from '@arqonbus/protocol';
 
 const LINE_MS = 10_000;
-/** Between attempts while the bus is away, milliseconds. */
+/** Delay between attempts while the bus is unavailable, milliseconds. */
 const PAUSE_MS = 250;
-/** What may pass by itself: the line, or a bus that starts or stops. */
+/** Temporary errors: a lost connection, or a bus that is starting or stopping. */
 const PASSING = new Set(['CONNECTION_LOST', 'CONNECTION_FAILED', 'NOT_CONNECTED', 'OUTCOME_UNKNOWN', 'TIMEOUT']);
 
-/** How to reach the bus, as whom, and what to tell of oneself there. */
+/** The address of the bus, and the agent's identity and public profile. */
 export interface AgentOptions
   extends Pick<ClientOptions, 'url' | 'token' | 'subject' | 'screenName' | 'headers' | 'socket'> {
-  /** What others find the agent by, told once it is connected; the bus may refuse it, and the agent goes on without. */
+  /**
+   * The public description of the agent, sent once it is connected; the bus may refuse it, and the agent continues
+   * without it.
+   */
   readonly standing?: Pick<Standing, 'card' | 'state'>;
-  /** How long a call waits for the line before it says that the bus is away, milliseconds (default 10,000). */
+  /** How long a call waits for the connection before it fails, milliseconds (default 10,000). */
   readonly lineMs?: number;
 }
 
-/** Who the agent is, as the bus knows it. */
+/** The agent's identity, as known to the bus. */
 export interface Identity {
   readonly subject: string | undefined;
   readonly name: string | undefined;
   readonly role: string;
 }
 
-/** One agent on the bus: a connection, and nothing else that outlives a call. */
+/** One agent on the bus: a connection, and no other state that outlives a call. */
 export class Agent {
   readonly client: ArqonBusClient;
   private readonly lineMs: number;
   private known: { readonly connection: string | undefined; readonly identity: Promise<Identity> } | undefined;
 
-  /** @param report told of what no call is there to be told of */
+  /** @param report called with errors that belong to no call */
   constructor({ standing, lineMs = LINE_MS, ...options }: AgentOptions, report: (error: ArqonBusError) => void) {
     this.lineMs = lineMs;
     this.client = new ArqonBusClient({ ...options, clientType: 'ai-agent' });
@@ -46,15 +49,15 @@ export class Agent {
   }
 
   /**
-   * Resolves when there is a line. Rejects without one after the time that a call waits for it, or `patienceMs` where
-   * that is longer, and at once when the bus refuses this agent.
+   * Resolves when the connection is open. Rejects if it is not within the agent's limit, or `patienceMs` if that is
+   * longer, and immediately if the bus refuses this agent.
    */
   async ready(signal: AbortSignal, patienceMs = 0): Promise<void> {
     if (this.client.state === 'open') return;
     await this.client.connect({ retry: true, timeoutMs: Math.max(this.lineMs, patienceMs), signal });
   }
 
-  /** Asked for once a connection. */
+  /** Requested once per connection. */
   identity(): Promise<Identity> {
     const connection = this.client.id;
     if (this.known === undefined || this.known.connection !== connection) {
@@ -67,7 +70,7 @@ export class Agent {
     return this.known.identity;
   }
 
-  /** A command that may be asked twice: goes on with the next connection until the time is over. */
+  /** Runs an idempotent command: retries on later connections until `until`. */
   persist<N extends CommandName>(
     name: N,
     args: CommandArgs<N>,
@@ -82,16 +85,14 @@ export class Agent {
     return persist(() => run(name, args, { timeoutMs: answerMs, signal }), until, signal);
   }
 
-  /**
-   * The JSON Schema of what a typed channel takes; undefined of any other, and where the bus does not tell this agent.
-   */
+  /** The JSON Schema of a typed channel; undefined for other channels, or if the bus does not show it to this agent. */
   async schemaOf(channel: string, wait: WaitOptions): Promise<Readonly<Record<string, unknown>> | undefined> {
     try {
       return (await this.client.channelInfo(channel, wait)).schema;
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
     }
-    // Of a channel that is not there yet the rules tell, but only admins.
+    // For a channel that does not exist yet, the rules show it, but only to admins.
     try {
       const { effective } = await this.client.command('op.rules.explain', { channel }, wait);
       const { schema } = (effective.schema ?? {}) as { schema?: unknown };
@@ -106,7 +107,7 @@ export class Agent {
     await this.client.close();
   }
 
-  /** Tells the bus what this agent is. Once that is told, the client tells it to later connections by itself. */
+  /** Sends the agent's public profile to the bus. Once that succeeded, the client repeats it on later connections. */
   private present(standing: Standing, report: (error: ArqonBusError) => void): void {
     const stop = this.client.on('welcome', () => {
       this.client.identify(standing).then(stop, report);
@@ -121,7 +122,7 @@ export class Agent {
   }
 }
 
-/** Does something again that has failed for want of a line, until a time of `performance.now()`. */
+/** Retries temporary failures until a time of `performance.now()`. */
 async function persist<T>(run: () => Promise<T>, until: number, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
@@ -134,7 +135,7 @@ async function persist<T>(run: () => Promise<T>, until: number, signal: AbortSig
   }
 }
 
-/** Whether the same call may work once the bus is back. */
+/** Whether the call may succeed once the bus is available again. */
 export function isPassing(error: unknown): boolean {
   return error instanceof ArqonBusError && (PASSING.has(error.code) || error.retryable);
 }

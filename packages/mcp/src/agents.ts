@@ -4,11 +4,11 @@ import { Agent, type AgentOptions } from './agent.ts';
 
 export interface AgentsOptions {
   readonly bus: Omit<AgentOptions, 'token' | 'subject'>;
-  /** Agents that are connected at a time. */
+  /** Maximum connected agents. */
   readonly maxAgents: number;
-  /** Calls of one agent at a time. */
+  /** Maximum concurrent calls of one agent. */
   readonly maxCalls: number;
-  /** How long a connection is kept that nobody calls, milliseconds. */
+  /** How long an unused connection stays open, milliseconds. */
   readonly idleMs: number;
   readonly report: (error: Error) => void;
 }
@@ -21,7 +21,7 @@ interface Entry {
   usedAt: number;
 }
 
-/** The connections of those who call over HTTP: one for each token, closed when it is not used. */
+/** The connections of HTTP callers: one per token, closed when unused. */
 export class Agents {
   private readonly options: AgentsOptions;
   private readonly entries: Map<string, Entry> = new Map();
@@ -35,10 +35,10 @@ export class Agents {
   }
 
   /**
-   * The agent of a token, connected, and the way to say that the call is over. Rejects with what the bus refused it
-   * for, and with LIMIT_EXCEEDED.
+   * The connected agent of a token, and a function to call at the end of the call. Rejects with the bus's refusal, and
+   * with LIMIT_EXCEEDED.
    *
-   * @param subject who a caller without a token says that it is; a bus with authentication does not ask
+   * @param subject the subject named by a caller without a token; ignored by a bus with authentication
    */
   async use(token: string, subject: string): Promise<{ agent: Agent; release: () => void }> {
     const key = createHash('sha256')
@@ -71,7 +71,7 @@ export class Agents {
     const who = { ...(token === '' ? {} : { token }), ...(subject === '' ? {} : { subject }) };
     const agent = new Agent({ ...bus, ...who }, report);
     const entry: Entry = { agent, connected: agent.client.connect(), calls: 0, idle: undefined, usedAt: 0 };
-    // A token that has expired or was revoked ends its client for good.
+    // An expired or revoked token closes its client permanently.
     agent.client.on('state', ({ state }) => {
       if (state === 'closed' && this.entries.get(key) === entry) this.entries.delete(key);
     });

@@ -1,15 +1,17 @@
 import type { Position } from '@arqonbus/protocol';
 import { invalid } from './place.ts';
 
-/** Where a stream stands that nobody has published to: all that comes is after it. */
+/** The position of a stream without events: everything published is after it. */
 export const START: Position = { sequence: 0, epoch: '' };
 
-/** A position as a model hands it back: `SEQ@EPOCH`, opaque to it. */
+/** A position as given to a model: `SEQ@EPOCH`, an opaque text. */
 export function writeCursor({ sequence, epoch }: Position): string {
   return `${sequence}@${epoch}`;
 }
 
-/** Undefined for an empty text, which means from now on. Throws INVALID_ARGUMENT that names the field. */
+/**
+ * Parses a cursor; undefined for an empty text, which means from now on. Throws INVALID_ARGUMENT that names the field.
+ */
 export function readCursor(text: string, field: string): Position | undefined {
   if (text === '') return undefined;
   const [, sequence, epoch] = /^(\d{1,16})@([\w-]{0,64})$/.exec(text) ?? [];

@@ -21,21 +21,21 @@ const MAX_CONNECTIONS = 1_024;
 const HEADERS_MS = 10_000;
 
 export interface HttpOptions extends ServerOptions {
-  /** How to reach the bus; as whom, each caller's own token says. */
+  /** The address of the bus; the identity comes from each caller's token. */
   readonly bus: Omit<AgentOptions, 'token' | 'subject'>;
   readonly port: number;
   /** Default: 127.0.0.1. */
   readonly host?: string;
-  /** Agents that are connected at a time (default 256). */
+  /** Maximum connected agents (default 256). */
   readonly maxAgents?: number;
-  /** Calls of one agent at a time (default 32). */
+  /** Maximum concurrent calls of one agent (default 32). */
   readonly maxCalls?: number;
-  /** How long a connection to the bus is kept that nobody calls, milliseconds (default 600,000). */
+  /** How long an unused connection to the bus stays open, milliseconds (default 600,000). */
   readonly idleMs?: number;
   readonly report: (error: Error) => void;
 }
 
-/** Serves agents over streamable HTTP at `/mcp`: each caller's bearer token is its own on the bus. */
+/** Serves agents over streamable HTTP at `/mcp`: each caller's bearer token is used on the bus. */
 export class McpHttp {
   readonly url: string;
   private readonly server: Server;
@@ -50,7 +50,10 @@ export class McpHttp {
     this.url = `http://${host.includes(':') ? `[${host}]` : host}:${port}${PATH}`;
   }
 
-  /** Resolves when it listens; rejects when the port is taken, and with INVALID_ARGUMENT for channels that can be no tools. */
+  /**
+   * Resolves when it listens; rejects if the port is taken, and with INVALID_ARGUMENT for channels that cannot be
+   * tools.
+   */
   static async start(options: HttpOptions): Promise<McpHttp> {
     const { host = '127.0.0.1', port, bus, report, channels } = options;
     checkChannels(channels ?? []);
@@ -80,7 +83,7 @@ export class McpHttp {
     return new McpHttp(server, agents, host, () => handler.close());
   }
 
-  /** Ends what is under way, and every connection to the bus. */
+  /** Ends open calls, and all connections to the bus. */
   async stop(): Promise<void> {
     const closed = once(this.server, 'close');
     this.server.close();
@@ -115,14 +118,14 @@ async function respond(
     if (!(error instanceof ArqonBusError)) throw error;
     return refuse(response, statusOf(error), error.code, error.message);
   }
-  // A caller that went meanwhile would never be told of again.
+  // The caller has already disconnected, so there will be no close event.
   if (response.closed) return used.release();
   response.once('close', used.release);
   request.auth = { token, clientId: 'agent', scopes: [], extra: { agent: used.agent } };
   await serve(request as never, response as never);
 }
 
-/** Empty when there is none; undefined of what is none. */
+/** Empty if there is none; undefined if it is malformed. */
 function bearerOf({ headers: { authorization } }: IncomingMessage): string | undefined {
   if (authorization === undefined) return '';
   const token = /^Bearer +([\w.~+/=-]+)$/i.exec(authorization)?.[1];

@@ -1,14 +1,14 @@
 import { ArqonBusError } from '@arqonbus/client';
 import { isChannelName, isRoomName } from '@arqonbus/protocol';
 
-/** Where an agent reads without taking: a channel. */
+/** A channel, to read messages without taking them. */
 export interface ChannelPlace {
   readonly kind: 'channel';
   readonly room: string;
   readonly channel: string;
 }
 
-/** Where each message goes to one taker, until it says that it is done: a group of a channel. */
+/** A group of a channel: each message goes to one member until it is done. */
 export interface GroupPlace {
   readonly kind: 'group';
   readonly room: string;
@@ -16,18 +16,18 @@ export interface GroupPlace {
   readonly group: string;
 }
 
-/** The mail of the agent itself. */
+/** The agent's own mailbox. */
 export interface Inbox {
   readonly kind: 'inbox';
 }
 
 export type Place = ChannelPlace | GroupPlace | Inbox;
 
-/** How the mailbox of the agent itself is written. */
+/** The name of the agent's own mailbox. */
 export const INBOX = 'inbox';
 const GROUP_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** `inbox`, `ROOM:CHANNEL` or `ROOM:CHANNEL#GROUP`. Throws INVALID_ARGUMENT. */
+/** Parses `inbox`, `ROOM:CHANNEL` or `ROOM:CHANNEL#GROUP`. Throws INVALID_ARGUMENT. */
 export function readPlace(text: string): Place {
   if (text === INBOX) return { kind: 'inbox' };
   const hash = text.indexOf('#');
@@ -38,7 +38,7 @@ export function readPlace(text: string): Place {
   return { kind: 'group', room, channel, group };
 }
 
-/** `ROOM:CHANNEL`. Throws INVALID_ARGUMENT. */
+/** Parses `ROOM:CHANNEL`. Throws INVALID_ARGUMENT. */
 export function readChannel(text: string): ChannelPlace {
   const [room = '', channel = '', ...rest] = text.split(':');
   if (!isRoomName(room) || !isChannelName(channel) || rest.length > 0) {
@@ -47,7 +47,7 @@ export function readChannel(text: string): ChannelPlace {
   return { kind: 'channel', room, channel };
 }
 
-/** Throws INVALID_ARGUMENT for what is no place to take work from. */
+/** Throws INVALID_ARGUMENT for a place from which no work can be taken. */
 export function readQueue(text: string): GroupPlace | Inbox {
   const place = readPlace(text);
   if (place.kind !== 'channel') return place;

@@ -6,28 +6,28 @@ import { fit, type Shown, show } from './message.ts';
 import { type ChannelPlace, type GroupPlace, INBOX, type Inbox, invalid } from './place.ts';
 import type { Call } from './tool.ts';
 
-/** A call with the time by which it has to be answered, of `performance.now()`. */
+/** A call with its deadline, a time of `performance.now()`. */
 export interface TimedCall extends Call {
   readonly until: number;
 }
 
-/** Leases that one call takes. */
+/** Maximum leases of one call. */
 export const MAX_WORK = 10;
 
-/** What a channel gave, and where to go on. */
+/** Messages of a channel, and the next cursor. */
 export interface Page {
   readonly messages: readonly Shown[];
   readonly cursor: string;
-  /** Something after the cursor is no longer kept. */
+  /** Some messages after the cursor are no longer stored. */
   readonly lost: boolean;
 }
 
-/** How long past its wait an answer may come, milliseconds. */
+/** Extra time for an answer beyond its wait, milliseconds. */
 const GRACE_MS = 10_000;
-/** Models think longer than programs do. */
+/** Models need more time than programs. */
 const WORK_SECONDS = 300;
 
-/** What the bus answers a question for history. */
+/** The bus's answer to a history request. */
 interface WirePage {
   readonly messages: readonly Envelope[];
   readonly position?: Position;
@@ -38,12 +38,12 @@ interface WirePage {
 export async function readLast(call: TimedCall, { room, channel }: ChannelPlace, limit: number): Promise<Page> {
   const page = (await call.agent.persist('history', { room, channel, limit }, call)) as unknown as WirePage;
   const messages = page.messages.map((envelope) => show(envelope, `${room}:${channel}`));
-  // Of what is too much for one answer the newest messages count.
+  // If not all fit into one answer, the newest are kept.
   const fitting = [...fit([...messages].reverse())].reverse();
   return { messages: fitting, cursor: writeCursor(page.position ?? START), lost: false };
 }
 
-/** Where a channel stands now; that nobody has used it yet is no failure. */
+/** The current position of a channel; a channel that does not exist yet is not an error. */
 export async function positionOf(call: TimedCall, { room, channel }: ChannelPlace): Promise<Position> {
   try {
     const page = (await call.agent.persist('history', { room, channel, limit: 1 }, call)) as unknown as WirePage;
@@ -54,7 +54,7 @@ export async function positionOf(call: TimedCall, { room, channel }: ChannelPlac
   }
 }
 
-/** What comes after a position; waits for it for at most `waitMs`. */
+/** The messages after a position; waits up to `waitMs` for them. */
 export async function readAfter(
   call: TimedCall,
   { room, channel }: ChannelPlace,
@@ -62,7 +62,7 @@ export async function readAfter(
   limit: number,
   waitMs: number,
 ): Promise<Page> {
-  // What nobody has published to yet has no epoch to name.
+  // A channel without events has no epoch.
   const from = since.epoch === '' ? { after: since.sequence } : { since };
   const args = { room, channel, limit, ...from, wait_ms: Math.max(1, Math.round(waitMs)) };
   const page = (await call.agent.persist('history', args, call, waitMs + GRACE_MS)) as unknown as WirePage;
@@ -78,7 +78,7 @@ export async function readAfter(
   };
 }
 
-/** Leases what a group or the agent's mailbox has; what comes after the caller has gone is given back. */
+/** Leases messages from a group or the agent's mailbox; returns them if the caller has disconnected. */
 export async function takeFrom(
   call: TimedCall,
   queue: GroupPlace | Inbox,
@@ -88,7 +88,7 @@ export async function takeFrom(
   const { agent, signal } = call;
   const { place, ...group } = await groupOf(call, queue);
   const args = { ...group, limit, wait_ms: Math.max(0, Math.round(waitMs)) };
-  // What was leased must not be lost with the caller, so the answer is waited for all the same.
+  // Leased messages must not be lost if the caller disconnects, so the answer is awaited anyway.
   const pull = (): Promise<{ messages: readonly Envelope[] }> =>
     agent.client.command('group.pull', args, { timeoutMs: waitMs + GRACE_MS }) as unknown as Promise<{
       messages: readonly Envelope[];
@@ -98,7 +98,7 @@ export async function takeFrom(
     answered = await pull();
   } catch (error) {
     if (!(error instanceof ArqonBusError && error.code === 'NOT_FOUND')) throw error;
-    // All that is kept: work may be posted before the first worker is there.
+    // Starts with all stored messages: work may be posted before there is a worker.
     await agent.client.command('group.create', { ...group, start: 'all', ack_wait_seconds: WORK_SECONDS }, { signal });
     answered = await pull();
   }
@@ -109,7 +109,7 @@ export async function takeFrom(
   throw signal.reason;
 }
 
-/** {@link takeFrom}, once more when the line was away. */
+/** {@link takeFrom}, with retries after a lost connection. */
 export async function takeSoon(call: TimedCall, queue: GroupPlace | Inbox, limit: number): Promise<readonly Shown[]> {
   for (;;) {
     const left = call.until - performance.now();
@@ -139,7 +139,7 @@ async function groupOf(
   return { room: '@', channel: mailboxName(subject), group: INBOX, place: INBOX };
 }
 
-/** The channel of a mailbox: a name that no channel may have is written in base64url. */
+/** The channel of a mailbox; a subject that is not a valid channel name is encoded in base64url. */
 function mailboxName(subject: string): string {
   return isChannelName(subject) ? subject : `~${Buffer.from(subject).toString('base64url')}`;
 }

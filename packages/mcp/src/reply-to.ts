@@ -1,17 +1,17 @@
 import type { Envelope } from '@arqonbus/protocol';
 import { invalid, readChannel } from './place.ts';
 
-/** Where the answer to a message goes. */
+/** The destination of a reply. */
 export type ReplyTo =
   | { readonly kind: 'channel'; readonly id: string; readonly channel: string }
-  /** The first of the targets that is there. */
+  /** The first connected one of these targets. */
   | { readonly kind: 'private'; readonly id: string; readonly targets: readonly string[] };
 
 const ID = /^arq_[\w-]{1,124}$/;
 
 /**
- * What a model hands back to answer a message. It is all that an answer needs, so that nothing has to be kept from one
- * call to the next; connection ids are in it, but not to be read.
+ * The token that a model passes back to reply to a message. It contains everything needed, so no state is kept between
+ * calls; connection ids are encoded in it.
  */
 export function writeReplyTo(envelope: Envelope): string {
   const { id, type, from, room, channel, metadata = {} } = envelope;
@@ -20,13 +20,13 @@ export function writeReplyTo(envelope: Envelope): string {
     request?: unknown;
     delivery?: unknown;
   };
-  // An answer to work in its own channel would be work again.
+  // A reply in the work's own channel would become work again.
   const isOpen = type === 'event' && request === undefined && delivery === undefined;
   if (isOpen && room !== undefined && channel !== undefined && channel !== '*') return `${id}@${room}:${channel}`;
   const subject = sender?.subject;
   const mailbox = subject === undefined ? [] : [`@${subject}`];
   const live = subject === undefined ? [] : [`sub:${subject}`];
-  // Whoever asked waits on the connection that it asked from.
+  // The requester waits on the connection that sent the request.
   const targets = request === undefined ? [...mailbox, ...live, from] : [from, ...live, ...mailbox];
   return `~${Buffer.from(JSON.stringify([id, ...targets])).toString('base64url')}`;
 }

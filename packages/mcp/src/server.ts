@@ -10,7 +10,7 @@ import { WORK } from './tools/work.ts';
 
 const VERSION = '0.1.0';
 
-/** Elements of the arguments of one call. */
+/** Maximum elements in the arguments of one call. */
 const MAX_ELEMENTS = 10_000;
 
 const TOOLS: readonly Tool[] = [...LOOK, ...TALK, ...READ, ...WORK, ...KEEP];
@@ -25,11 +25,11 @@ const INSTRUCTIONS = `ArqonBus connects you with other agents, programs and peop
 - What you take, and mail from wait, is yours for a time: call done with its work tokens, or give_back.`;
 
 export interface ServerOptions {
-  /** Channels that are tools of their own, `room:channel` (default none). */
+  /** Channels offered as separate tools, `room:channel` (default none). */
   readonly channels?: readonly string[];
 }
 
-/** A server of MCP that acts for one agent. It keeps nothing: many may serve the same agent. */
+/** An MCP server that acts for one agent. It is stateless: several may serve the same agent. */
 export async function createServer(agent: Agent, { channels = [] }: ServerOptions = {}): Promise<McpServer> {
   const server = new McpServer(
     { name: 'arqonbus', title: 'ArqonBus', version: VERSION },

@@ -9,21 +9,21 @@ export interface StdioOptions extends AgentOptions, ServerOptions {
   /** Default: those of the process. */
   readonly input?: Readable;
   readonly output?: Writable;
-  /** Told of what no call is there to be told of. */
+  /** Called with errors that belong to no call. */
   readonly report: (error: Error | ArqonBusError) => void;
-  /** Ends it. */
+  /** Stops the server. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Serves one agent over standard input and output; resolves when the input ends or the signal is aborted. Throws
- * INVALID_ARGUMENT for channels that can be no tools.
+ * INVALID_ARGUMENT for channels that cannot be tools.
  */
 export async function serveOverStdio({ input, output, report, signal, channels, ...bus }: StdioOptions): Promise<void> {
   checkChannels(channels ?? []);
   const source = input ?? process.stdin;
   const agent = new Agent(bus, report);
-  // The bus may come later than its host; what refuses this agent for good, the first call is told of.
+  // The bus may start later than this program; a permanent refusal is reported to the first call.
   let isOver = false;
   agent.client.connect({ retry: true }).catch((error: ArqonBusError) => {
     if (!isOver) report(error);

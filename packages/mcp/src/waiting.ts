@@ -6,17 +6,17 @@ import { MAX_ANSWER, NOTE, type Shown } from './message.ts';
 import { type ChannelPlace, type GroupPlace, type Inbox, readPlace } from './place.ts';
 import { MAX_WORK, type Page, positionOf, readAfter, type TimedCall, takeFrom } from './reading.ts';
 
-/** Places of one wait. */
+/** Maximum places of one wait. */
 export const MAX_PLACES = 8;
-/** Messages of one place in one answer. */
+/** Maximum messages of one place in one answer. */
 const LIMIT = 20;
 /**
- * Of several places, each is asked for so long at a time, milliseconds: a question whose answer nobody needs any more
- * stays at the bus until then. Queues among them are asked without waiting, or what they lease would be nobody's.
+ * With several places, the wait of each request, milliseconds: a superseded request stays at the bus for that long.
+ * Queues are polled without waiting, because messages leased by a superseded request would be stuck.
  */
 const SLICE_MS = 2_000;
 const SLICE_WITH_QUEUES_MS = 1_000;
-/** Between attempts while the bus is away, milliseconds. */
+/** Delay between attempts while the bus is unavailable, milliseconds. */
 const PAUSE_MS = 250;
 
 interface ChannelSpot {
@@ -32,7 +32,7 @@ interface QueueSpot {
 }
 
 /**
- * Waits until one of several places has something, or the time is over; goes on through a restart of the bus.
+ * Waits until one of several places has messages, or until the timeout; continues across a restart of the bus.
  *
  * @param places the cursor of each place; empty for queues, and for a channel from now on
  */
@@ -49,7 +49,7 @@ export async function waitFor(call: TimedCall, places: Readonly<Record<string, s
     try {
       await wait.round(isFirst);
     } catch (error) {
-      // Too many waits under way, of this agent or of all: until there are fewer, it looks now and then.
+      // Too many pending waits, of this agent or in total: polls until there are fewer.
       const isCrowded = error instanceof ArqonBusError && error.code === 'LIMIT_EXCEEDED';
       if (!isCrowded && !isPassing(error)) throw error;
       isAway = !isCrowded;
@@ -69,7 +69,7 @@ class Wait {
   constructor(call: TimedCall, places: Readonly<Record<string, string>>) {
     this.call = call;
     const spots = Object.entries(places).map(([name, cursor]) => ({ name, place: readPlace(name), cursor }));
-    // A wrong cursor is told before anything is waited for.
+    // Reports an invalid cursor before waiting.
     for (const { name, cursor } of spots) readCursor(cursor, `places.${name}`);
     this.channels = spots.flatMap(({ name, place, cursor }) =>
       place.kind === 'channel' ? [{ name, place, cursor, lost: false }] : [],
@@ -77,7 +77,7 @@ class Wait {
     this.queues = spots.flatMap(({ name, place }) => (place.kind === 'channel' ? [] : [{ name, place }]));
   }
 
-  /** Milliseconds. */
+  /** The remaining time, milliseconds. */
   get left(): number {
     return this.call.until - performance.now();
   }
@@ -99,7 +99,7 @@ class Wait {
     };
   }
 
-  /** Looks everywhere; the first time without waiting, so that no place drowns out the others. */
+  /** Checks all places; the first time without waiting, so that every place gets its turn. */
   async round(isFirst: boolean): Promise<void> {
     const isSingle = this.channels.length + this.queues.length === 1;
     const slice = this.queues.length > 0 ? SLICE_WITH_QUEUES_MS : SLICE_MS;
@@ -108,7 +108,7 @@ class Wait {
     try {
       await this.readAll(Math.max(0, waitMs));
     } catch (error) {
-      // What was taken has to be told of now; the channels are read again from their cursors.
+      // Leased messages must be returned now; the channels are read again from their cursors.
       if (this.messages.length === 0) throw error;
     }
     if (this.channels.length === 0 && !isSingle && !this.hasSomething && waitMs > 0) {
@@ -144,7 +144,7 @@ class Wait {
         }, reject);
       }
     });
-    // A page that comes later is read again by the next wait, from the cursor that is told now.
+    // A later page is read again by the next wait, from the returned cursor.
     for (const { spot, page } of pages) {
       if (this.length > MAX_ANSWER) break;
       this.add(page.messages);

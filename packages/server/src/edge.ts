@@ -32,7 +32,7 @@ import type { Logger } from './log.ts';
 import type { Monitor } from './telemetry/monitor.ts';
 import { TelemetryServer } from './telemetry/telemetry.ts';
 
-/** Where a started server can be reached; null for a listener that is off. */
+/** The addresses of a started server; null for a listener that is off. */
 export interface Addresses {
   readonly bus: Listening;
   readonly telemetry: Listening | null;
@@ -45,24 +45,24 @@ interface Urls {
   readonly http: string | null;
 }
 
-/** The listeners of a server. They can be closed and opened anew while the bus goes on. */
+/** The listeners of a server. They can be closed and reopened while the bus keeps running. */
 export interface Edge {
   readonly addresses: Addresses;
-  /** The judge of tokens; null while authentication is off. */
+  /** Verifies tokens; null if authentication is off. */
   readonly verifier: Verifier | null;
   /**
-   * Goes on under a configuration with the same listeners, which nobody notices: its keys, certificates, origins and
-   * routes hold from the next request and handshake on.
+   * Switches to a configuration with the same listeners, without interruption: its keys, certificates, origins and
+   * routes apply from the next request and handshake.
    */
   adopt(config: Config, credentials: EdgeCredentials): void;
-  /** The same as URLs. */
+  /** The addresses as URLs. */
   readonly urls: Urls;
-  /** Is not ready any more: new clients are refused. With `unlisten` nobody is answered at all but who is there. */
+  /** Marks the server not ready: new clients are refused. With `unlisten`, the listening sockets are closed as well. */
   leave(options?: { readonly unlisten: boolean }): void;
   close(): Promise<void>;
 }
 
-/** What a configuration names and does not hold: read from files. */
+/** Files named by the configuration, loaded. */
 export interface EdgeCredentials {
   /** Null: authentication is off. */
   readonly verifier: Verifier | null;
@@ -70,7 +70,7 @@ export interface EdgeCredentials {
   readonly tls: Tls | null;
 }
 
-/** Reads the keys and certificates that a configuration names; rejects with one sentence that names the setting. */
+/** Reads the keys and certificates named by the configuration; rejects with one sentence that names the setting. */
 export async function readCredentials(config: Config): Promise<EdgeCredentials> {
   const { auth } = config;
   return { verifier: auth.enabled ? await createVerifier(auth) : null, tls: readTls(config) };
@@ -81,34 +81,34 @@ export interface EdgeParts {
   readonly bus: Bus;
   readonly monitor: Monitor;
   readonly log: Logger;
-  /** A server of the embedding program that the bus takes upgrades from; it is neither opened nor closed here. */
+  /** A server of the embedding program whose upgrades the bus handles; not opened or closed here. */
   readonly httpServer?: HttpServer | undefined;
-  /** What may be shown of stored payloads; all of it without. */
+  /** Redacts stored payloads before they are shown; default: no redaction. */
   readonly redact?: Redact;
-  /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
+  /** Called when a graceful stop, or a configuration reload, is requested over HTTP. */
   readonly onShutdown?: (() => void) | undefined;
   readonly onRestart?: OnRestart | undefined;
-  /** Takes the next free port where that of telemetry or HTTP is taken, though nobody asked for it. */
+  /** Use the next free port when the default telemetry or HTTP port is taken. */
   readonly mayMove?: MayMove | undefined;
   readonly movedTo?: MovedTo | undefined;
 }
 
-/** Ports that are listened at instead of those of the configuration. */
+/** Ports that replace the configured ones. */
 export interface MovedTo {
   readonly telemetry?: number;
   readonly http?: number;
 }
 
-/** Listeners whose ports nobody asked for. */
+/** Listeners that may use another port, because theirs was not set explicitly. */
 export interface MayMove {
   readonly telemetry: boolean;
   readonly http: boolean;
 }
 
-/** How much may wait for a slow telemetry client: twice what the largest replay sends. */
+/** Queue limits for a slow telemetry client: twice the largest replay. */
 const TELEMETRY_QUEUE = { maxQueuedEvents: 2_000, maxQueuedCharacters: 16 * 1_048_576 };
 
-/** Opens all listeners; when one cannot be opened none stays open. */
+/** Opens all listeners; if one fails, closes the others. */
 export async function openEdge(parts: EdgeParts): Promise<Edge> {
   const edge = new Listeners(parts, await readCredentials(parts.config));
   try {
@@ -124,11 +124,11 @@ class Listeners implements Edge {
   private readonly parts: EdgeParts;
   private config: Config;
   private tls: Tls | null;
-  /** What is open, in the order opened. */
+  /** Close functions, in the order the listeners were opened. */
   private readonly closing: (() => Promise<void>)[] = [];
   private readonly listening: HttpServer[] = [];
   verifier: Verifier | null;
-  /** Makes anew what answers HTTP requests, as the configuration says. */
+  /** Rebuild the HTTP request handlers from the current configuration. */
   private readonly renewals: (() => void)[] = [];
   private readonly opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
   private isOpen = false;
@@ -260,7 +260,7 @@ class Listeners implements Edge {
     return listenerOf(app);
   }
 
-  /** Who may ask, at a listener behind this gate. */
+  /** Access rules of a listener behind this gate. */
   private rules(gate: Gate): Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'> {
     return {
       credentials: this.credentials(this.rates()),
@@ -275,10 +275,10 @@ class Listeners implements Edge {
     return { ...server, ...bus, maxMessageBytes: server.maxMessageSize, heartbeat };
   }
 
-  /** Who may come in at a listener on `host`, by the configuration as it is whenever somebody comes. */
+  /** The access rules of a listener on `host`; reads the current configuration on every handshake. */
   private gate(host: string, alsoAllowed: () => readonly string[] = () => []): Gate {
     const isLocal = onLoopbackOnly(this.config);
-    // The origin has been checked before.
+    // The gate checks the origin before it authenticates.
     const authenticate = ({ headers, url = '/' }: IncomingMessage): Promise<Verification> =>
       (this.verifier as Verifier).verify(
         extractToken(headers, url) ?? tokenFromCookie(headers, this.config.auth.cookie),
@@ -299,7 +299,7 @@ class Listeners implements Edge {
     });
   }
 
-  /** HTTP callers are held to the rates of the bus, and share those of their subjects' connections. */
+  /** HTTP requests have the rate limits of the bus, and share the per-subject limit with connections. */
   private rates(): HttpRates {
     const { config } = this;
     const { bus } = this.parts;
@@ -347,10 +347,10 @@ class Listeners implements Edge {
   }
 }
 
-/** How many ports are looked at, the first included, where one may be chosen. */
+/** Number of ports to try, including the first, when the port may change. */
 const NEAR_PORTS = 100;
 
-/** Listens at `port`; where it is taken and `mayMove`, at the next one that is free. */
+/** Listens on `port`, or on the next free one if it is taken and `mayMove` is set. */
 async function listenNear(server: HttpServer, host: string, port: number, mayMove: boolean): Promise<Listening> {
   for (let next = port; ; next += 1) {
     try {
@@ -362,13 +362,13 @@ async function listenNear(server: HttpServer, host: string, port: number, mayMov
   }
 }
 
-/** Where somebody else's server listens; it may not yet. */
+/** The address of an embedding server; it may not be listening yet. */
 function addressOf(server: HttpServer): Listening {
   const at = server.address();
   return typeof at === 'object' && at !== null ? { host: at.address, port: at.port } : { host: '', port: 0 };
 }
 
-/** The certificate and its key; throws one sentence that names the setting at fault. */
+/** The certificate and its key; throws one sentence that names the faulty setting. */
 function readTls({ server }: Config): Tls | null {
   if (server.tlsCertFile === '') return null;
   const tls = {
@@ -391,7 +391,7 @@ function readPem(setting: string, path: string): string {
   }
 }
 
-/** What the build wrote into the environment, for `/version`. */
+/** Build information from the environment, for `/version`. */
 function readBuild(env: NodeJS.ProcessEnv): { git_commit: string | null; build_date: string | null } {
   return { git_commit: env.ARQONBUS_BUILD_COMMIT ?? null, build_date: env.ARQONBUS_BUILD_DATE ?? null };
 }

@@ -7,17 +7,17 @@ export type { Logger };
 
 export interface LogOptions {
   readonly level: string;
-  /** Where the lines go; standard error by default, so that standard output stays for what a command prints. */
+  /** Where the lines are written; default: standard error, so that standard output is free for command output. */
   readonly destination?: NodeJS.WritableStream;
 }
 
-/** Bytes of log lines that wait for a reader before new ones are dropped. */
+/** Maximum bytes of buffered log lines; beyond that, new lines are dropped. */
 const MAX_BUFFERED = 4 * 1_048_576;
 
-/** What may stand in no log line, wherever it comes from. */
+/** Fields that are always redacted. */
 const SECRETS = ['token', 'authorization', 'password', 'secret', 'api_key', 'apiKey', 'jwtSecret'];
 
-/** The server's log: one JSON object a line. Tokens and payloads never reach it. */
+/** The server's log: one JSON object per line. Tokens and payloads are never logged. */
 export function createLog({ level, destination }: LogOptions): Logger {
   const options = {
     level,
@@ -29,7 +29,7 @@ export function createLog({ level, destination }: LogOptions): Logger {
   return pino(options, destination ?? standardError());
 }
 
-/** What failed that nobody waited for. A storage that is away is no fault of the server, so its sentence says all. */
+/** Logs a background failure. A storage outage is not a server bug, so its message is enough. */
 export function logFault(log: Logger, error: unknown): void {
   const isOutage = error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE';
   if (isOutage) log.warn({ reason: error.message }, 'something could not be done while the storage was away');
@@ -37,8 +37,8 @@ export function logFault(log: Logger, error: unknown): void {
 }
 
 /**
- * Standard error. A file or terminal takes what it is given; a pipe may have a reader that does not read, and that must
- * not stop the bus: there lines wait in a bounded queue, and what is lost beyond it is log lines.
+ * Standard error. Files and terminals are written synchronously. A pipe may have a reader that has stopped reading,
+ * which must not block the bus: lines wait in a bounded queue, and lines beyond it are dropped.
  */
 function standardError(): DestinationStream {
   const kind = fstatSync(2);

@@ -15,46 +15,46 @@ import { createLog, type Logger, logFault } from './log.ts';
 import { type GatherFigures, Metrics } from './metrics/metrics.ts';
 import { Monitor, type MonitorRates } from './telemetry/monitor.ts';
 
-/** Version of this package, as the wire, `/version` and `arqon --version` tell it. */
+/** Version of this package, reported on the wire, by `/version` and by `arqon --version`. */
 export const VERSION: string = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
 export interface ServerOptions {
-  /** Standard error, at the configured level, unless given. */
+  /** Default: standard error, at the configured level. */
   readonly log?: Logger;
-  /** A server of the program's own that the bus takes WebSocket upgrades from, instead of a port of its own. */
+  /** An existing HTTP server whose WebSocket upgrades the bus handles, instead of opening a port of its own. */
   readonly httpServer?: HttpServer;
-  /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
+  /** Called when a graceful stop, or a configuration reload, is requested over HTTP. */
   readonly onShutdown?: () => void;
   readonly onRestart?: OnRestart;
-  /** Takes the next free port where that of telemetry or HTTP is taken, though nobody asked for it. */
+  /** Use the next free port when the default telemetry or HTTP port is taken. */
   readonly mayMove?: MayMove;
   readonly movedTo?: MovedTo;
   readonly now?: () => number;
-  /** An engine of this node's name, instead of the one that the configuration names. */
+  /** An engine opened under this node's name; default: the engine from the configuration. */
   readonly engine?: Engine;
   readonly node?: string;
-  /** Gathers the figures of all processes of this server, given those of this one. */
+  /** Collects the metrics of all processes of this server; takes those of this process. */
   readonly gather?: GatherFigures;
 }
 
-/** A running bus with the listeners around it: everything that {@link startServer} opened, and the way to close it. */
+/** A running bus and its listeners: everything that {@link startServer} opened, and how to close it. */
 export class Server {
   readonly bus: Bus;
   readonly monitor: Monitor;
   private readonly options: ServerOptions;
   private readonly guard: Casil;
   private readonly reporter: DecisionReporter;
-  /** What is in force. */
+  /** The configuration in force. */
   config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
-  /** Settles when the last {@link apply} or {@link reopen} asked for is over, however it ended. */
+  /** Settles when the last {@link apply} or {@link reopen} has finished, successfully or not. */
   private reopening: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | null = null;
 
-  /** Throws with everything that is wrong with the content policy. */
+  /** Throws with every error in the content policy. */
   constructor(config: Config, engine: Engine, node: string, options: ServerOptions) {
     const { log = createLog({ level: config.log.level }), now = Date.now } = options;
     this.config = config;
@@ -114,7 +114,7 @@ export class Server {
     for (const warning of this.bus.engine.warnings ?? []) this.log.warn(warning);
   }
 
-  /** Says who the bearer of a token is, by the verifier of the listeners that are open now. */
+  /** Resolves the principal of a token, using the verifier of the listeners that are open now. */
   private async refresh(token: string): Promise<Principal> {
     const verifier = this.edge?.verifier ?? null;
     if (verifier === null) {
@@ -125,31 +125,31 @@ export class Server {
     throw new BusError('AUTHENTICATION_FAILED', verified.reason);
   }
 
-  /** Takes no more clients: `/ready` answers 503, new connections are refused; those that are there stay. */
+  /** Stops accepting clients: `/ready` answers 503 and new connections are refused; existing connections stay open. */
   leave(options?: { readonly unlisten: boolean }): void {
     this.bus.isDraining = true;
     this.edge?.leave(options);
   }
 
   /**
-   * {@link leave}, then sends the clients away in even slices over `overMs`, its groups first to other nodes; see
-   * `Bus.retire`. With `unlisten` siblings that share the ports get the new clients.
+   * {@link leave}, then disconnects the clients in even slices over `overMs`, moving consumer groups to other nodes
+   * first; see `Bus.retire`. With `unlisten`, new clients go to the other workers that share the ports.
    */
   async retire(overMs: number, options?: { readonly unlisten: boolean }): Promise<void> {
     this.leave(options);
     await this.bus.retire(overMs);
   }
 
-  /** Tells the clients, flushes, closes every connection with 1001 and lets go of every resource. Idempotent. */
+  /** Notifies the clients, flushes, closes every connection with 1001 and releases all resources. Idempotent. */
   stop(): Promise<void> {
     this.stopping ??= this.shutDown();
     return this.stopping;
   }
 
   /**
-   * Puts in force what can change without anybody noticing, and answers what changed and what is left: `goOn` reopens
-   * the listeners if that is needed, and settles when that is over. Rejects with all that is wrong, and then changes
-   * nothing. One is over before the next begins, and before the server stops.
+   * Applies the changes that need no interruption, and returns what changed and what did not; `goOn` reopens the
+   * listeners if needed and settles when that is done. Rejects with every error, and then changes nothing. Calls run
+   * one at a time, and finish before the server stops.
    */
   apply(config: Config): Promise<Pending> {
     return this.inTurn(() => this.applyNow(config));
@@ -179,9 +179,9 @@ export class Server {
   }
 
   /**
-   * Closes the listeners and opens them as `config` says; clients are told to come back. Rooms, history and what is
-   * set once (storage) stay as they are. When they cannot be opened that way they are opened as before, and this rejects
-   * with the reason. One is over before the next begins, and before the server stops.
+   * Closes the listeners and reopens them with `config`; clients are told to reconnect. Rooms, history and fixed
+   * settings (storage) are unaffected. If the listeners cannot be opened, the old ones are reopened and this rejects
+   * with the reason. Calls run one at a time, and finish before the server stops.
    */
   reopen(config: Config): Promise<Addresses> {
     return this.inTurn(() => this.openAnew(config));
@@ -217,8 +217,8 @@ export class Server {
   }
 
   /**
-   * Puts these settings in force as the content policy of all tenants that have none of their own, or rejects with all
-   * that is wrong with them and changes nothing.
+   * Applies these settings as the content policy of all tenants without a policy of their own; rejects with every error
+   * in them and then changes nothing.
    */
   async reloadPolicy(settings: Config['casil']): Promise<void> {
     const { revision, mode, enabled } = await this.guard.reload(EVERY_TENANT, settings);
@@ -227,7 +227,7 @@ export class Server {
 
   private async shutDown(): Promise<void> {
     await this.reopening;
-    // New clients are turned away from now on; those that are there are sent away within the time that is left.
+    // New clients are refused from here on; connected clients are disconnected within the remaining time.
     const { shutdownSeconds } = this.config.server;
     this.edge?.leave();
     await this.bus.close({ withinMs: shutdownSeconds * 900 });
@@ -248,18 +248,18 @@ export class Server {
   }
 }
 
-/** How long the clients of a server that restarts its listeners may take to go. */
+/** Time allowed for clients to disconnect when the listeners restart. */
 const RESTART_MS = 5_000;
-/** Over how long they come back. */
+/** Period over which those clients reconnect. */
 const RESTART_SPREAD_MS = 1_000;
 
-/** A configuration that has been read again: what came of it, and what is still to be done. */
+/** The result of a configuration reload, and the work still to do. */
 export interface Pending {
   readonly reloaded: Reloaded;
   readonly goOn: () => Promise<void>;
 }
 
-/** What of a configuration the bus may be told again while it runs. */
+/** The part of the configuration that can change while the bus runs. */
 function adjustable({ server, bus, storage, auth, rules }: Config): Adjustable {
   return {
     ...server,
@@ -281,12 +281,12 @@ function monitorRates({ telemetry, bus }: Config): MonitorRates {
   return { messageSampleRate: telemetry.messageSampleRate, statsIntervalMs: bus.statsIntervalSeconds * 1000 };
 }
 
-/** The name of a node with this configuration: the one that is set, else one made up. */
+/** The node name: the configured one, or a random one. */
 export function nodeName({ server }: Config): string {
   return server.nodeId === '' ? newSecretId('node_').slice(0, 17) : server.nodeId;
 }
 
-/** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
+/** Starts a server. On failure, rejects with one clear sentence and leaves nothing running. */
 export async function startServer(
   config: Config,
   options: ServerOptions = {},

@@ -5,26 +5,26 @@ import { PatternError } from './program.ts';
 
 const BMP_SIZE = 0x10000;
 const MAX_CLASSES = 255;
-/** The sets behind the kinds, so that every class is of one kind. */
+/** The sets of the kinds, so that every class has exactly one kind. */
 const NEWLINE_SET = [10, 10];
 const WORD_SET = [48, 57, 65, 90, 95, 95, 97, 122];
 const BUILT_IN = 2;
 
 /**
- * What searching needs of an alphabet: to which class a code point belongs. Plain data, so that it can be built in
+ * The part of an alphabet needed for searching: the class of each code point. Plain data, so that it can be built in
  * another thread.
  */
 export interface Classes {
-  /** Class of every code unit of the basic plane. */
+  /** Class of every code unit of the BMP. */
   readonly bmp: Uint8Array<ArrayBuffer>;
-  /** First code points of the ranges above the basic plane, rising; with the class of each range. */
+  /** First code points of the ranges above the BMP, ascending, and the class of each range. */
   readonly astralFrom: readonly number[];
   readonly astralClass: readonly number[];
   /** Class → its kind. */
   readonly kinds: readonly Kind[];
 }
 
-/** The class of a code point above the basic plane. */
+/** The class of a code point above the BMP. */
 export function astralClassOf({ astralFrom, astralClass }: Classes, codePoint: number): number {
   let low = 0;
   let high = astralFrom.length - 1;
@@ -37,22 +37,22 @@ export function astralClassOf({ astralFrom, astralClass }: Classes, codePoint: n
 }
 
 /**
- * The code points, sorted into classes that no set of the patterns tells apart. Automata step by class, so that their
- * tables stay small, and a text is classified once however many automata read it.
+ * Partitions the code points into classes that no character set of the patterns distinguishes. Automata step by class,
+ * which keeps their tables small, and a text is classified once for all automata.
  */
 export class Alphabet implements Classes {
-  /** Number of classes; as a class it stands for the end of the text. */
+  /** Number of classes; also the class for the end of the text. */
   readonly size: number;
   readonly kinds: readonly Kind[];
   /** Kind → its classes. */
   readonly classesByKind: readonly (readonly number[])[];
   readonly bmp: Uint8Array<ArrayBuffer> = new Uint8Array(BMP_SIZE);
-  /** Number of a set → 1 for each class it is made of. */
+  /** Set number → 1 for each of its classes. */
   readonly members: readonly Uint8Array[];
   readonly astralFrom: number[] = [];
   readonly astralClass: number[] = [];
 
-  /** Throws {@link PatternError} when the sets cut the code points into more than 255 classes. */
+  /** Throws {@link PatternError} if the sets need more than 255 classes. */
   constructor(sets: CharSets) {
     const all = [NEWLINE_SET, WORD_SET, ...sets.all];
     const toggles = new Map<number, number[]>([[0, []]]);
@@ -94,7 +94,7 @@ export class Alphabet implements Classes {
     this.members = members;
   }
 
-  /** The classes without what only building needs. */
+  /** The classes without the data for building only. */
   get classes(): Classes {
     const { bmp, astralFrom, astralClass, kinds } = this;
     return { bmp, astralFrom, astralClass, kinds };

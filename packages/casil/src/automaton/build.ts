@@ -5,38 +5,38 @@ import { backward, matchesEmpty, type Nfa } from './nfa.ts';
 import { Partitions } from './partition.ts';
 import { PatternError, parsePattern } from './program.ts';
 
-/** What one automaton of user patterns may need; a larger one is split, or its pattern refused. */
+/** Limits of one automaton of user patterns; a larger one is split, or its pattern refused. */
 const LIMITS: Limits = { states: 3_000, work: 1_000_000 };
-/** Most automata that read a text; four of them take some four nanoseconds a character. */
+/** Maximum automata per text; four of them take about four nanoseconds per character. */
 const MAX_AUTOMATA = 16;
-/** In place of an index: the specs are at fault together. */
+/** Used as an index if the specs together are at fault. */
 const TOGETHER = -1;
 
 const TOO_COMPLEX = 'is too complex: it would need too many states; use fewer or smaller repeat counts';
 
 export interface Spec {
-  /** The whole of what is looked for, in RE2 syntax. */
+  /** The whole pattern, in RE2 syntax. */
   readonly pattern: string;
-  /** A cheaper pattern that every match begins with; the pattern itself when left out. */
+  /** A cheaper pattern that matches the start of every match; default: the pattern itself. */
   readonly head?: string;
-  /** What every match begins with and is told apart from the rest of it; nothing when left out. */
+  /** A pattern for the context at the start of every match, separate from the match itself; default: none. */
   readonly context?: string;
 }
 
-/** A spec that was refused, by its place in the list; -1 when they are too complex together. */
+/** A refused spec, by its index; -1 if the specs together are too complex. */
 export interface SpecFault {
   readonly index: number;
   readonly message: string;
 }
 
-/** Plain data: built in one thread, it can be sent to another. */
+/** Plain data, so that it can be sent from one thread to another. */
 export interface Automata {
   readonly classes: Classes;
-  /** Read backward; each marks where the heads of some of the specs start, and together they cover all. */
+  /** Backward automata; each marks where the heads of some specs start, together those of all specs. */
   readonly heads: readonly Dfa[];
-  /** Spec → reads forward from the start of a match to its end. */
+  /** Spec → forward automaton from the start of a match to its end. */
   readonly bodies: readonly Dfa[];
-  /** Spec → reads forward to the end of its context; only where there is one. */
+  /** Spec → forward automaton to the end of its context, if it has one. */
   readonly contexts: readonly (Dfa | undefined)[];
 }
 
@@ -51,7 +51,7 @@ interface Parsed {
   readonly context: Nfa | undefined;
 }
 
-/** Builds the automata of all specs, or tells all that is wrong with them. */
+/** Builds the automata of all specs, or returns all errors. */
 export function buildAutomata(specs: readonly Spec[], limits: Limits = LIMITS): Built {
   const faults: SpecFault[] = [];
   const sets = new CharSets();
@@ -85,7 +85,7 @@ function parse({ pattern, head, context }: Spec, index: number, sets: CharSets):
   };
 }
 
-/** Adds what is wrong to `faults`; what it returns is only complete when nothing is. */
+/** Adds errors to `faults`; the result is only complete without errors. */
 function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: Limits, faults: SpecFault[]): Automata {
   const partitions = new Partitions(alphabet);
   const forward = (nfa: Nfa, index: number): Dfa | undefined => {
@@ -104,7 +104,7 @@ function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: L
     sound.push(spec);
   }
   const heads: Dfa[] = [];
-  /** One automaton for all of `specs` if it stays small enough, else one for each half. */
+  /** One automaton for all of `specs` if it is small enough, else one for each half. */
   const join = (specs: readonly Parsed[]): void => {
     if (heads.length > MAX_AUTOMATA) return;
     const nfa = backward(
@@ -127,14 +127,14 @@ function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: L
   return { classes: alphabet.classes, heads, bodies, contexts };
 }
 
-/** The memory that the tables of the automata take, in bytes. */
+/** The memory used by the tables of the automata, in bytes. */
 export function sizeOf({ classes, heads, bodies, contexts }: Automata): number {
   let bytes = classes.bmp.byteLength;
   for (const dfa of [...heads, ...bodies, ...contexts]) bytes += dfa === undefined ? 0 : dfa.table.byteLength;
   return bytes;
 }
 
-/** The buffers behind the automata, for handing them to another thread without a copy. */
+/** The buffers of the automata, to transfer them to another thread without copying. */
 export function buffersOf({ classes, heads, bodies, contexts }: Automata): ArrayBuffer[] {
   const all = [...heads, ...bodies, ...contexts].filter((dfa) => dfa !== undefined);
   const tables = all.flatMap(({ table, acceptIds, acceptOffsets }) => [table, acceptIds, acceptOffsets]);

@@ -4,8 +4,8 @@ export type CharSet = readonly number[];
 export const LAST_CODE_POINT = 0x10ffff;
 
 /**
- * The distinct character sets of all patterns that share an alphabet. Patterns repeat the same few sets hundreds of
- * times (`[a-z]{200}` compiles to 200 copies), so edges carry a number instead of the set.
+ * The distinct character sets of all patterns with a common alphabet. Patterns repeat the same few sets hundreds of
+ * times (`[a-z]{200}` compiles to 200 copies), so edges contain a number instead of the set.
  */
 export class CharSets {
   readonly all: CharSet[] = [];

@@ -3,7 +3,7 @@ import { type Closure, closureOf, Fan } from './fan.ts';
 import { EDGE, KINDS, type Kind, type Nfa } from './nfa.ts';
 import type { Partitions } from './partition.ts';
 
-/** Bounds of one determinization. Both are counts, never times, so that the same pattern always fares the same. */
+/** Limits of one determinization. Both are counts and not times, so that the result is deterministic. */
 export interface Limits {
   readonly states: number;
   /** Edges followed while building. */
@@ -11,21 +11,23 @@ export interface Limits {
 }
 
 /**
- * A complete deterministic automaton: every step is one look-up, whatever the text. It is plain data, so that it can be
+ * A complete deterministic automaton: every step is one table lookup, whatever the text. Plain data, so that it can be
  * built in another thread.
  */
 export interface Dfa {
   /** Row of a state + class → row of the next state. */
   readonly table: Int32Array<ArrayBuffer>;
   readonly width: number;
-  /** Row of the first state, by the kind of what stands before the first character read. */
+  /** Row of the first state, by the kind of the character before the first one. */
   readonly starts: readonly number[];
-  /** Rows from here on accept: a match ended (backward: starts) before the character read last. */
+  /** Rows from here on accept: a match ended (backward: starts) before the last character read. */
   readonly acceptFrom: number;
-  /** What the accepting rows accept: that of the k-th one is from `acceptOffsets[k]` up to `acceptOffsets[k + 1]`. */
+  /**
+   * The ids accepted by the accepting rows: those of the k-th one are at `acceptOffsets[k]` to `acceptOffsets[k + 1]`.
+   */
   readonly acceptIds: Int32Array<ArrayBuffer>;
   readonly acceptOffsets: Int32Array<ArrayBuffer>;
-  /** The row of the state that nothing leaves, or -1. */
+  /** The row of the state without transitions to others, or -1. */
   readonly dead: number;
 }
 
@@ -38,10 +40,10 @@ interface State {
 const NONE: readonly number[] = [];
 
 /**
- * Builds the automaton that runs all threads of `nfa` at once, or returns undefined when it would pass the limits.
+ * Builds the automaton that runs all threads of `nfa` at once, or returns undefined if it exceeds the limits.
  *
- * - `search`: a match may begin anywhere, and a state accepts every pattern that does; else the match begins at the
- *   first character read, and threads keep their priority, so that the last accepting step is where RE2 ends the match.
+ * @param search a match may begin anywhere, and a state accepts all patterns that match; otherwise the match begins at
+ * the first character, and threads keep their priority, so that the last accepting step is where RE2 ends the match
  */
 export function determinize(nfa: Nfa, partitions: Partitions, search: boolean, limits: Limits): Dfa | undefined {
   return new Determinization(nfa, partitions, search, limits).run();
@@ -55,10 +57,12 @@ class Determinization {
   readonly #limits: Limits;
   readonly #conditional: boolean;
   readonly #states: State[] = [];
-  /** Hash of a state → the states that have it. */
+  /** Hash of a state → the states with that hash. */
   readonly #index = new Map<number, number[]>();
   readonly #rows: number[][] = [];
-  /** In a search, the threads of a match that begins here: the same in every state, so no state lists them. */
+  /**
+   * In a search, the threads of a match that begins here: the same in every state, so they are not stored in states.
+   */
   readonly #beginnings = new Map<number, Fan>();
   #work = 0;
 
@@ -81,7 +85,7 @@ class Determinization {
     return this.#layOut(starts);
   }
 
-  /** The states that follow, by class and at the end. */
+  /** The successor states, by class and for the end. */
   #expand({ nodes, before }: State): number[] {
     const row: number[] = [];
     const atEnd = this.#closure(nodes, before, EDGE);
@@ -100,7 +104,7 @@ class Determinization {
         let target = targets.get(key);
         if (target === undefined) {
           const step = going.step(label);
-          // Without priorities the order means nothing; sorted, equal states are found to be equal.
+          // Without priorities the order is irrelevant; sorting makes equal states identical.
           target = this.#intern(beginning === undefined ? step : union(step, beginning.step(other)), kind, ids);
           targets.set(key, target);
           this.#work += step.length + closure.takes.length;
@@ -130,7 +134,7 @@ class Determinization {
   }
 
   #intern(nodes: readonly number[], kind: Kind, ids: readonly number[]): number {
-    // Without threads nothing asks what stood before; so there is one dead state.
+    // Without threads, the previous character is irrelevant, so there is only one dead state.
     const before = this.#conditional && (this.#search || nodes.length > 0) ? kind : EDGE;
     let hash: number = before;
     for (const node of nodes) hash = (Math.imul(hash, 31) + node) | 0;
@@ -179,7 +183,7 @@ class Determinization {
   }
 }
 
-/** What is in either of two sorted lists, sorted and without doubles. */
+/** The sorted union of two sorted lists, without duplicates. */
 function union(a: readonly number[], b: readonly number[]): readonly number[] {
   if (a.length === 0) return b;
   if (b.length === 0) return a;

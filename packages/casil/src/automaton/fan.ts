@@ -2,20 +2,20 @@ import type { Alphabet } from './alphabet.ts';
 import { type Edge, holds, type Kind, type Nfa } from './nfa.ts';
 import type { Partitions } from './partition.ts';
 
-/** Where a set of threads gets by reading one character, for every class of one kind. */
+/** The targets of a set of threads after one character, for every class of one kind. */
 export class Fan {
-  /** Patterns that the threads have matched before they read. */
+  /** Patterns that the threads have matched before this character. */
   readonly ids: readonly number[];
-  /** Class, by its place among the classes of the kind → a label, equal for those that lead to the same nodes. */
+  /** Index of a class within its kind → a label, equal for classes that lead to the same nodes. */
   readonly labels: readonly number[];
   readonly #takes: readonly Edge[];
-  /** Label → a class that has it. */
+  /** Label → a class with that label. */
   readonly #examples: readonly number[];
   readonly #steps: (readonly number[] | undefined)[];
   readonly #alphabet: Alphabet;
   readonly #ordered: boolean;
 
-  /** `ordered`: keep the order of priority; else the nodes are sorted. */
+  /** @param ordered keeps the order of priority; otherwise the nodes are sorted */
   constructor({ takes, ids }: Closure, kind: Kind, partitions: Partitions, ordered: boolean) {
     this.ids = ids;
     this.#takes = takes;
@@ -27,7 +27,7 @@ export class Fan {
     this.#steps = new Array(examples.length);
   }
 
-  /** The nodes that a class of that label leads to. */
+  /** The nodes reached by a class with this label. */
   step(label: number): readonly number[] {
     const known = this.#steps[label];
     if (known !== undefined) return known;
@@ -42,23 +42,23 @@ export class Fan {
   }
 }
 
-/** What a set of nodes reaches without reading a character. */
+/** The nodes reachable without reading a character. */
 export interface Closure {
   readonly takes: readonly Edge[];
   readonly ids: readonly number[];
-  /** How many nodes were visited. */
+  /** The number of visited nodes. */
   readonly work: number;
 }
 
 /**
  * Follows the edges of `nodes` that read nothing, between characters of the kinds `left` and `right`, in order of
- * priority. With `cut` it stops at a match: threads of lower priority end there, which makes a match leftmost-first.
+ * priority. With `cut` it stops at a match and drops threads of lower priority, which makes a match leftmost-first.
  */
 export function closureOf(nfa: Nfa, nodes: ArrayLike<number>, left: Kind, right: Kind, cut: boolean): Closure {
   const seen = new Set<number>();
   const takes: Edge[] = [];
   const ids: number[] = [];
-  // A stack that is filled in reverse keeps the order.
+  // Filling the stack in reverse preserves the order.
   const stack = Array.from(nodes).reverse();
   while (stack.length > 0) {
     const node = stack.pop()!;

@@ -1,10 +1,13 @@
 import type { Dfa } from './determinize.ts';
 import { EDGE } from './nfa.ts';
 
-/** Where one automaton accepted, from right to left. The lists are reused; `count` is what is valid. */
+/**
+ * The positions where one automaton accepted, from right to left. The lists are reused; only the first `count` entries
+ * are valid.
+ */
 export class Marks {
   readonly positions: number[] = [];
-  /** The row of the state that accepted. */
+  /** The row of the accepting state. */
   readonly rows: number[] = [];
   count = 0;
 
@@ -15,13 +18,13 @@ export class Marks {
   }
 }
 
-/** More marks than this, and the lists are given back after the search. */
+/** Larger lists are released after the search. */
 const MAX_KEPT = 65_536;
 const shared: Marks[] = [];
 
 /**
- * Lists for the marks of `count` automata. All searchers use the same ones, one search after the other: were they kept
- * by each policy, the memory of a process would grow with the number of policies.
+ * Lists for the marks of `count` automata. All searchers share them, since searches run one at a time: with lists per
+ * policy, memory would grow with the number of policies.
  */
 export function sharedMarks(count: number): readonly Marks[] {
   for (let k = 0; k < count; k++) {
@@ -31,7 +34,7 @@ export function sharedMarks(count: number): readonly Marks[] {
   return shared;
 }
 
-/** Goes nowhere and accepts nothing. */
+/** Never moves and never accepts. */
 const IDLE: Dfa = {
   table: new Int32Array(256),
   width: 256,
@@ -42,7 +45,7 @@ const IDLE: Dfa = {
   dead: -1,
 };
 
-/** Runs backward automata over a text, and fills the marks of each. */
+/** Runs backward automata over a text and fills the marks of each. */
 export function markAll(heads: readonly Dfa[], classes: Uint8Array, length: number, marks: readonly Marks[]): void {
   if (heads.length === 1) {
     markOne(heads[0]!, classes, length, marks[0]!);
@@ -63,8 +66,7 @@ function markOne({ table, width, starts, acceptFrom }: Dfa, classes: Uint8Array,
 }
 
 /**
- * Four at once: each step of one automaton waits for its own table alone, so four of them in a loop take little longer
- * than one.
+ * Runs four automata at once: each step waits only for its own table, so four in a loop take little longer than one.
  */
 function markFour(
   heads: readonly Dfa[],
@@ -88,7 +90,7 @@ function markFour(
   for (let k = first; k < first + 4 && k < heads.length; k++) marks[k]!.count = 0;
   const end = a.width - 1;
   for (let i = length; i >= 0; i--) {
-    // The last step is the one over the beginning of the text. All automata of a text have the same classes.
+    // The last step is at the beginning of the text. All automata of a text have the same classes.
     const id = i === 0 ? end : classes[i - 1]!;
     rowA = tableA[rowA + id]!;
     rowB = tableB[rowB + id]!;

@@ -1,4 +1,4 @@
-/** What stands beside a position of the text, as far as an assertion can ask. */
+/** The kind of a character next to a position, as far as assertions distinguish it. */
 export const EDGE = 0 as const;
 export const NEWLINE = 1;
 export const WORD = 2;
@@ -6,7 +6,7 @@ export const OTHER = 3;
 export type Kind = typeof EDGE | typeof NEWLINE | typeof WORD | typeof OTHER;
 export const KINDS: readonly Kind[] = [EDGE, NEWLINE, WORD, OTHER];
 
-/** Bits of {@link Edge.arg} on a conditional edge; all that are set must hold. The values are those of RE2. */
+/** Bits of {@link Edge.arg} on a conditional edge; all set bits must hold. The values are those of RE2. */
 const BEGIN_LINE = 1;
 const END_LINE = 2;
 const BEGIN_TEXT = 4;
@@ -17,7 +17,7 @@ const NO_WORD_BOUNDARY = 32;
 type EdgeType = 'free' | 'when' | 'take';
 
 export interface Edge {
-  /** `free` always, `when` under an assertion, `take` by consuming a character. */
+  /** `free`: always; `when`: under an assertion; `take`: consumes a character. */
   readonly type: EdgeType;
   /** `when`: the assertion's bits. `take`: the number of the character set. */
   readonly arg: number;
@@ -46,8 +46,8 @@ export function holds(bits: number, left: Kind, right: Kind): boolean {
 }
 
 /**
- * One automaton that reads backward what each of `nfas` reads forward: where it accepts `k`, a match of the k-th
- * pattern starts. `ids[k]` is the number it accepts for `nfas[k]`.
+ * Combines `nfas` into one automaton that reads backward: where it accepts `k`, a match of the k-th pattern starts.
+ * `ids[k]` is the number it accepts for `nfas[k]`.
  */
 export function backward(nfas: readonly Nfa[], ids: readonly number[]): Nfa {
   const edges: Edge[][] = [];
@@ -65,7 +65,7 @@ export function backward(nfas: readonly Nfa[], ids: readonly number[]): Nfa {
   return { edges, starts, accepts, backward: true };
 }
 
-/** Whether some text lets `nfa` match without consuming a character. Assertions are taken to hold. */
+/** Whether `nfa` can match without consuming a character, assuming that all assertions hold. */
 export function matchesEmpty(nfa: Nfa): boolean {
   const seen = new Set<number>(nfa.starts);
   for (const node of seen) {

@@ -1,15 +1,15 @@
 import type { Alphabet } from './alphabet.ts';
 import type { Kind } from './nfa.ts';
 
-/** The classes of a kind; those with the same label are in the same ones of some sets. */
+/** The classes of a kind, partitioned: classes with the same label belong to the same sets. */
 export interface Partition {
-  /** By the place of a class in {@link Alphabet.classesByKind}. */
+  /** By the index of a class in {@link Alphabet.classesByKind}. */
   readonly labels: readonly number[];
   /** Label → one of its classes. */
   readonly examples: readonly number[];
 }
 
-/** The partitions of an alphabet, each made once. Only needed while automata are built. */
+/** The partitions of an alphabet, cached. Only needed while automata are built. */
 export class Partitions {
   readonly alphabet: Alphabet;
   readonly #known = new Map<string, Partition>();
@@ -18,7 +18,7 @@ export class Partitions {
     this.alphabet = alphabet;
   }
 
-  /** Parts the classes of a kind by the sets, named by their numbers, that hold them. */
+  /** Partitions the classes of a kind by the numbers of the sets that contain them. */
   of(kind: Kind, sets: ReadonlySet<number>): Partition {
     const key = `${kind};${[...sets].join()}`;
     let partition = this.#known.get(key);

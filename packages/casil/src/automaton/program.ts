@@ -3,15 +3,15 @@ import type { CharSet, CharSets } from './charset.ts';
 import { LAST_CODE_POINT } from './charset.ts';
 import type { Edge, Nfa } from './nfa.ts';
 
-/** Longest pattern, in UTF-16 units. */
+/** Maximum length of a pattern, in UTF-16 units. */
 const MAX_PATTERN_LENGTH = 512;
-/** Most nodes of one pattern's automaton; a counted repetition makes a copy of its body for every count. */
+/** Maximum nodes of one pattern's automaton; a counted repetition copies its body for every count. */
 const MAX_NODES = 2_000;
 
-/** A pattern that is refused; the message says why in a sentence. */
+/** A refused pattern; the message gives the reason in a sentence. */
 export class PatternError extends Error {}
 
-/** The part of a compiled re2js program that is read here; it is laid out like the program of Go's `regexp/syntax`. */
+/** The part of a compiled re2js program that is used here; its layout is that of Go's `regexp/syntax`. */
 interface Program {
   readonly start: number;
   readonly inst: readonly Instruction[];
@@ -39,13 +39,13 @@ const OP = {
 } as const;
 const ANY_BUT_NEWLINE = 11;
 const FOLD_CASE = 1;
-/** Beyond the last code point that has a case. */
+/** Above the last code point with case. */
 const CASED_END = 0x1e944;
 
 /**
- * Parses a pattern of RE2 syntax into an automaton that accepts `id`. re2js does the parsing, so that the syntax, its
- * Unicode tables and its refusals (look-around, back-references) are RE2's; the matching is done elsewhere in this
- * folder. This is the only file that knows the layout of a re2js program. Throws {@link PatternError}.
+ * Parses a pattern in RE2 syntax into an automaton that accepts `id`. re2js does the parsing, so that the syntax, its
+ * Unicode tables and its refusals (look-around, back-references) are RE2's; the matching is implemented in this folder.
+ * Only this file depends on the layout of a re2js program. Throws {@link PatternError}.
  */
 export function parsePattern(pattern: string, id: number, sets: CharSets): Nfa {
   if (pattern.length > MAX_PATTERN_LENGTH) {
@@ -101,7 +101,7 @@ function charSet(instruction: Instruction): CharSet {
   return (arg & FOLD_CASE) === 0 ? [rune, rune] : foldedSet(rune, instruction);
 }
 
-/** All code points that the instruction takes for `rune` under `(?i)`. */
+/** All code points that match `rune` under `(?i)`. */
 function foldedSet(rune: number, instruction: Instruction): CharSet {
   const set: number[] = [];
   const add = (codePoint: number): void => {
@@ -109,7 +109,7 @@ function foldedSet(rune: number, instruction: Instruction): CharSet {
   };
   if (rune < 128) {
     for (let codePoint = 0; codePoint < 128; codePoint++) add(codePoint);
-    // The only two characters outside ASCII that fold into it: long s and the Kelvin sign.
+    // The only non-ASCII characters that fold to ASCII: long s and the Kelvin sign.
     add(0x17f);
     add(0x212a);
   } else {

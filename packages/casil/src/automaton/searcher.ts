@@ -3,33 +3,33 @@ import type { Dfa } from './determinize.ts';
 import { type Marks, markAll, sharedMarks } from './marks.ts';
 import { Tape } from './tape.ts';
 
-/** Steps that going through the marks may take: so many per character of the text, and so many more. */
+/** Step limit for processing the marks: per character of the text, plus a constant. */
 const STEPS_PER_CHARACTER = 4;
 const SPARE_STEPS = 4_096;
 
-/** Receives what a search finds. */
+/** Receives the matches of a search. */
 export interface MatchSink {
-  /** Whether to look for the end of a possible match of the spec `index`. */
+  /** Whether to find the end of a possible match of the spec `index`. */
   admits(index: number, start: number): boolean;
   /**
-   * A match of the spec `index` that goes on at `from` after its context, if it has one; `end` is exclusive. `sure` is
-   * false when the steps ran out: then the match is taken to reach from its start to the end of the text, and nothing
-   * further is looked for. Answers whether to go on.
+   * A match of the spec `index`; `from` is after its context, if it has one, and `end` is exclusive. `sure` is false if
+   * the step limit was reached: then the match counts as reaching to the end of the text, and the search ends. Returns
+   * whether to continue.
    */
   match(index: number, from: number, end: number, sure: boolean): boolean;
 }
 
 /**
- * Finds the matches of many patterns in a text, in time linear in the text whatever both are.
+ * Finds the matches of many patterns in a text, in time linear in the text for any input.
  *
- * The heads of all patterns are searched for together, backward, by automata that were built beforehand: they mark
- * every place where a match may start. From there the pattern's own automaton reads forward to the end of the match,
- * leftmost-first as RE2 defines it. Matches of one pattern do not overlap each other; those of two patterns may.
+ * Prebuilt automata search backward for the heads of all patterns at once, and mark every place where a match may
+ * start. From there, the pattern's own automaton reads forward to the end of the match, leftmost-first as in RE2.
+ * Matches of one pattern do not overlap; those of two patterns may.
  */
 export class Searcher {
   readonly #automata: Automata;
   readonly #tape: Tape;
-  /** Spec → where its last match ended. */
+  /** Spec → end of its last match. */
   readonly #ends: Int32Array;
   #steps = 0;
 
@@ -39,7 +39,7 @@ export class Searcher {
     this.#ends = new Int32Array(automata.bodies.length);
   }
 
-  /** Reports the matches in `text` up to the index `length`, those of each pattern from left to right. */
+  /** Reports the matches in `text` up to the index `length`, from left to right for each pattern. */
   search(text: string, length: number, sink: MatchSink): void {
     const tape = this.#tape;
     const { heads } = this.#automata;
@@ -60,7 +60,7 @@ export class Searcher {
     this.#ends.fill(0);
   }
 
-  /** Finds the end of each marked match; false to go no further. */
+  /** Finds the end of each marked match; returns false to stop. */
   #follow(
     { acceptIds, acceptOffsets, acceptFrom, width }: Dfa,
     { positions, rows, count }: Marks,
@@ -94,7 +94,7 @@ export class Searcher {
     return true;
   }
 
-  /** Where the match that starts at `position` ends, or -1. */
+  /** The end of the match that starts at `position`, or -1. */
   #endOf({ table, width, starts, acceptFrom, dead }: Dfa, position: number): number {
     const { classes, length } = this.#tape;
     const stop = Math.min(length, position + this.#steps);

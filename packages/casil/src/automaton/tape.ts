@@ -2,20 +2,20 @@ import { astralClassOf, type Classes } from './alphabet.ts';
 import { EDGE, type Kind } from './nfa.ts';
 
 const INITIAL_LENGTH = 1_024;
-/** Space for a longer text than this is given back after its search. */
+/** Larger buffers are released after the search. */
 const MAX_KEPT = 262_144;
-/** Space for the text at hand. All tapes use the same, one after the other, so that policies share it. */
+/** The buffer for the current text, shared by all tapes, which are used one at a time. */
 let space = new Uint8Array(INITIAL_LENGTH);
 
 /**
- * A text as the classes of an alphabet. One tape is loaded again and again, so that inspecting allocates nothing; what
- * it holds is valid until the next load of any tape.
+ * A text as classes of an alphabet. A tape is reused, so that inspecting allocates nothing; its content is valid until
+ * the next load of any tape.
  */
 export class Tape {
   classes: Uint8Array = space;
   length = 0;
   readonly #alphabet: Classes;
-  /** Position → index into the text; only kept for texts with surrogate pairs, else the two are the same. */
+  /** Position → index in the text; only set for texts with surrogate pairs, otherwise they are equal. */
   #offsets: number[] | undefined;
 
   constructor(alphabet: Classes) {
@@ -42,12 +42,12 @@ export class Tape {
     this.length = end;
   }
 
-  /** The index into the text of a position on the tape. */
+  /** The index in the text of a position on the tape. */
   indexOf(position: number): number {
     return this.#offsets === undefined ? position : this.#offsets[position]!;
   }
 
-  /** What stands left of a position. */
+  /** The kind of the character before a position. */
   kindBefore(position: number): Kind {
     return position === 0 ? EDGE : this.#alphabet.kinds[this.classes[position - 1]!]!;
   }
@@ -60,7 +60,7 @@ export class Tape {
     for (let i = 0; i < end; length++) {
       offsets.push(i);
       const codePoint = text.codePointAt(i)!;
-      // A pair that the end cuts in two counts as its lone first half.
+      // A pair split by the end counts as a lone first half.
       const pair = codePoint > 0xffff && i + 1 < end;
       classes[length] = pair ? astralClassOf(this.#alphabet, codePoint) : bmp[text.charCodeAt(i)]!;
       i += pair ? 2 : 1;

@@ -1,6 +1,6 @@
 import { ALPHANUMERIC, BASE32, DIGITS, filler, HEX, LOWER, rule, type SecretRule, UPPER } from './rule.ts';
 
-/** Keys of providers of infrastructure, code hosting and monitoring. */
+/** Keys of cloud, code hosting and monitoring providers. */
 export const CLOUD_RULES: readonly SecretRule[] = [
   rule('aws_access_key_id', 'AWS access key id', 'A(?:KIA|SIA)', '[A-Z0-9]{16}\\b', `AKIA${filler(16, BASE32)}`),
   rule(

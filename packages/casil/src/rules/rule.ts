@@ -1,27 +1,32 @@
-/** One kind of secret that can be told by its shape alone. Patterns are of RE2 syntax. */
+/** One kind of secret that is recognizable by its format alone. Patterns are in RE2 syntax. */
 export interface SecretRule {
-  /** Names the rule in outcomes, logs and telemetry: `secret:ID`. */
+  /** The rule's name in outcomes, logs and telemetry: `secret:ID`. */
   readonly id: string;
   readonly description: string;
-  /** How every secret of the kind begins: short and telling, since it decides where to look closer. */
+  /** The start of every secret of the kind: short and distinctive, since it determines where to look closer. */
   readonly head: string;
-  /** Between head and body. With it, head and lead are only context (`Bearer `, `PASSWORD=`): the body is the secret. */
+  /**
+   * The part between head and body. If set, head and lead are only context (`Bearer `, `PASSWORD=`): the body is the
+   * secret.
+   */
   readonly lead?: string;
-  /** What follows. */
+  /** The rest. */
   readonly body: string;
-  /** A made-up text that the rule matches. Put together by the code, so that it is no literal in the repository. */
+  /** A made-up text that the rule matches. Assembled by code, so that the repository contains no such literal. */
   readonly example: string;
-  /** The head may stand directly behind a letter or digit. */
+  /** The head may directly follow a letter or digit. */
   readonly touching?: boolean;
-  /** How many characters at the end of the body are context as well. */
+  /** Number of characters at the end of the body that are also context. */
   readonly tail?: number;
-  /** What the shape cannot say; asked of the secret without its context, and of the text around it. */
+  /**
+   * An additional check beyond the format, called with the secret without its context, and with the surrounding text.
+   */
   readonly check?: (secret: string, around: Surroundings) => boolean;
-  /** The rule goes by the name before a value: other rules may find the same secret by its shape. */
+  /** The rule depends on the name before a value: other rules may find the same secret by its format. */
   readonly named?: boolean;
 }
 
-/** The text that a possible secret stands in, and where: from `from` up to `to`. */
+/** The text around a possible secret, which is at `from` up to `to`. */
 export interface Surroundings {
   readonly text: string;
   readonly from: number;
@@ -30,7 +35,7 @@ export interface Surroundings {
 
 type Extras = Pick<SecretRule, 'lead' | 'touching' | 'tail' | 'check' | 'named'>;
 
-/** Writes a rule in one line. */
+/** Defines a rule in one line. */
 export function rule(
   id: string,
   description: string,
@@ -50,7 +55,7 @@ export const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 /** RFC 4648 base32. */
 export const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
-/** `length` characters that look random and are always the same ones. */
+/** `length` pseudo-random characters, always the same. */
 export function filler(length: number, alphabet: string = ALPHANUMERIC): string {
   let text = '';
   for (let i = 0, state = 17; i < length; i++) {

@@ -2,26 +2,26 @@ import { isAssignedSecret } from '../assignment.ts';
 import { isBasicCredentials, isCredentialLike, isPlaceholder } from '../plausibility.ts';
 import { filler, LOWER, rule, type SecretRule } from './rule.ts';
 
-/** The password of a connection string. Short ones are real ones there; documentation writes `password` or `pass`. */
+/** The password of a connection string. Short ones count too; documentation uses `password` or `pass`. */
 function isConnectionPassword(value: string): boolean {
   return !isPlaceholder(value) && !/^(?:pass(?:word|wd)?|pwd|secret|\w+_PASS(?:WORD)?)$/i.test(value);
 }
 
-/** What names of secrets end in; {@link isAssignedSecret} judges the whole name. */
+/** Suffixes of secret names; {@link isAssignedSecret} checks the whole name. */
 const NAME =
   '(?i:pass(?:word|wd|phrase|code)|pwd|[_-]pass|secret|token|credential|authorization' +
   '|(?:api|access|private|secret|signing|encryption|master|account|storage|ssh)[ _.-]?key)';
-/** Between a name and its value: `=`, `: `, ` => `, a tag's `>`, and what opens a block of YAML. */
+/** Between a name and its value: `=`, `: `, ` => `, the `>` of a tag, and the start of a YAML block. */
 const ASSIGNS =
   's?[0-9]{0,2}\\\\{0,3}["\'`]?(?:[ \\t]{0,8}(?:[=-]>|:=|==?|:)[ \\t]{0,8}(?:[|>][+-]?[ \\t]*\\r?\\n[ \\t]+)?|>)';
 
-/** Secrets that are told by a format or by the words around them, not by who issued them. */
+/** Secrets recognized by a format or by the words around them, not by their issuer. */
 export const SHAPE_RULES: readonly SecretRule[] = [
   rule(
     'private_key',
     'Private key block (PEM, OpenSSH, PGP)',
     '-----BEGIN ',
-    // The second branch takes what there is of a block that was cut off.
+    // The second branch matches a truncated block.
     '[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:(?s:.)*?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\s\\\\]*)',
     `-----BEGIN ${'PRIVATE'} KEY-----\n${filler(64)}\n-----END ${'PRIVATE'} KEY-----`,
     { touching: true },

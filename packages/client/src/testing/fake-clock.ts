@@ -6,8 +6,8 @@ interface Timer {
 }
 
 /**
- * Time that moves only when told to, and chance that is always the same. Give it to a client as `clock` (a
- * {@link FakeServer}'s `options` do), then wait out reconnects and timeouts with {@link FakeClock.advance}.
+ * Time that only moves on request, and fixed randomness. Pass it to a client as `clock` (a {@link FakeServer}'s
+ * `options` include it), then skip reconnect delays and timeouts with {@link FakeClock.advance}.
  *
  * ```ts
  * server.kill();
@@ -15,7 +15,7 @@ interface Timer {
  * ```
  */
 export class FakeClock implements Clock {
-  /** What `random()` answers; with 1 every backoff takes its longest. */
+  /** The result of `random()`; with 1 every backoff is the longest. */
   chance: number;
   readonly #timers = new Map<number, Timer>();
   #now: number;
@@ -44,17 +44,17 @@ export class FakeClock implements Clock {
     this.#timers.delete(timer as number);
   }
 
-  /** Timers that have not fired: what a test for leaks looks at. */
+  /** Pending timers, for leak tests. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Lets everything happen that needs no time to pass: promises settle, frames arrive. */
+  /** Lets promises settle and frames arrive, without advancing the time. */
   async settle(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
-  /** Moves time on by `ms`, firing what falls due in its order; what a timer sets off settles before the next fires. */
+  /** Advances the time by `ms` and fires due timers in order; the effects of each settle before the next one fires. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     await this.settle();

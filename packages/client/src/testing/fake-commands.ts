@@ -12,7 +12,7 @@ import type { FakeLeases } from './fake-leases.ts';
 import type { FakePresence } from './fake-presence.ts';
 import type { FakeStream } from './fake-stream.ts';
 
-/** What the built-in commands need of the server. */
+/** What the built-in commands need from the server. */
 export interface FakeState {
   stream(room: string, channel: string): FakeStream;
   streams(): Iterable<FakeStream>;
@@ -23,8 +23,8 @@ export interface FakeState {
 }
 
 /**
- * Answers a command: with the payload of its result, by throwing a BusError, or with undefined not at all (the test may
- * send the `command_response` itself). What has to follow the answer goes through `later`.
+ * Answers a command: with the payload of its result, by throwing a BusError, or with undefined for no answer (the test
+ * may send the `command_response` itself). `later` runs its callback after the answer.
  *
  * ```ts
  * const busy: FakeCommand = () => {
@@ -39,7 +39,7 @@ export type FakeCommand = (
   later: (run: () => void) => void,
 ) => JsonObject | undefined;
 
-/** The commands that a client needs to stay connected, as the real server answers them. */
+/** The commands that a client needs to stay connected, answered as by the real server. */
 export function builtInCommands(state: FakeState): Map<string, FakeCommand> {
   return new Map<string, FakeCommand>([
     ['ping', (args) => ({ pong: true, ...args, timestamp: new Date().toISOString() })],
@@ -104,7 +104,7 @@ function join(
   const { state: shown } = (typeof args.presence === 'object' ? args.presence : {}) as { state?: unknown };
   const presence = wantsPresence ? state.presence.join(name, connection, shown) : undefined;
   const wide = state.stream(room, WILDCARD);
-  // A pattern is no channel of its own.
+  // A pattern has no stream of its own.
   const joined = isChannelPattern(channel) ? wide : state.stream(room, channel);
   const matches = isChannelPattern(channel) ? compilePattern(channel) : () => channel === WILDCARD;
   const isMany = channel === WILDCARD || isChannelPattern(channel);

@@ -9,15 +9,15 @@ import {
 } from '@arqonbus/protocol';
 import type { Socket, SocketEnd, SocketEvents, SocketRequest } from '../socket.ts';
 
-/** How one client has joined one address. */
+/** The options of a joined address. */
 export interface FakeMembership {
   echo: boolean;
   presence: boolean;
 }
 
 /**
- * The server's end of a connection that never leaves the process. Frames arrive in their order, each in a microtask of
- * its own; those that are on their way when the line breaks are lost.
+ * The server's end of an in-process connection. Frames arrive in order, each in its own microtask; frames in flight
+ * when the connection breaks are lost.
  *
  * ```ts
  * server.connection.notice({ event: 'hello' });
@@ -33,17 +33,17 @@ export class FakeConnection {
   readonly memberships: Map<string, FakeMembership> = new Map();
   /** The client's end. */
   readonly socket: Socket;
-  /** Code that the client closed with, when it did. */
+  /** The code that the client closed with, if it did. */
   closedWith: number | undefined;
-  /** What the client's `bufferedAmount` answers: set it to test a full socket. */
+  /** The client's `bufferedAmount`: set it to test a full socket. */
   bufferedAmount = 0;
-  /** What the client's `bytesReceived` answers: raise it to test a large message that takes long to arrive. */
+  /** The client's `bytesReceived`: raise it to test a large message that arrives slowly. */
   bytesReceived = 0;
-  /** Whether the client has stopped reading. What is sent then arrives all the same. */
+  /** Whether the client has paused reading. Frames arrive anyway. */
   paused = false;
-  /** Messages that the client may still send under {@link FakeServer.rateLimit}, and when that was true. */
+  /** Messages that the client may still send under {@link FakeServer.rateLimit}, and the time of this value. */
   budget: { tokens: number; at: number } | undefined;
-  /** Messages refused in a row. */
+  /** Consecutive refused messages. */
   refusals = 0;
   readonly #events: SocketEvents;
   readonly #onEnd: () => void;
@@ -87,7 +87,7 @@ export class FakeConnection {
     return !this.#over;
   }
 
-  /** The memberships that an event of this address reaches; a room-wide one reaches every member of the room. */
+  /** The memberships that receive an event at this address; a room-wide one reaches every member of the room. */
   covering(room: string, channel: string): FakeMembership[] {
     const matches = (name: string): boolean => {
       const [inRoom, pattern = ''] = name.split(':');
@@ -104,12 +104,12 @@ export class FakeConnection {
     return reached.map(([, membership]) => membership);
   }
 
-  /** Sends an envelope of the server's own to this client; what is missing is filled in. */
+  /** Sends an envelope from the server to this client; missing fields are filled in. */
   send(envelope: Partial<Envelope> & Pick<Envelope, 'type'>): void {
     this.sendText(encode({ payload: {}, ...envelope }));
   }
 
-  /** Sends a frame as it is. */
+  /** Sends a frame unchanged. */
   sendText(text: string): void {
     queueMicrotask(() => {
       if (this.#over || this.#frozen) return;
@@ -123,17 +123,17 @@ export class FakeConnection {
     this.send({ type: 'system', payload });
   }
 
-  /** The line goes dead without anybody being told: nothing arrives any more, in either direction. */
+  /** The connection goes dead without notice: nothing arrives any more, in either direction. */
   freeze(): void {
     this.#frozen = true;
   }
 
-  /** Ends the connection: 1006 is a broken line, any other code a close frame of the server. */
+  /** Ends the connection: 1006 is a lost connection, any other code a close frame from the server. */
   kill(code = 1006, reason = ''): void {
     this.end({ code, reason });
   }
 
-  /** Ends it with everything a socket may say of its end. */
+  /** Ends it with all details that a socket may report. */
   end(end: SocketEnd): void {
     if (this.#over) return;
     this.#over = true;

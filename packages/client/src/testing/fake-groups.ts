@@ -22,10 +22,10 @@ interface Out extends Member {
   readonly entry: Entry;
 }
 
-/** What becomes of a message that a group has handed out. */
+/** Called with the outcome of a delivered message. */
 export type Settled = (envelope: Envelope, stage: 'handled' | 'rejected', attempts: number) => void;
 
-/** One group: what waits, and what its members have in hand. */
+/** One group: its waiting messages, and those delivered to members. */
 class FakeGroup {
   readonly room: string;
   readonly channel: string;
@@ -49,7 +49,7 @@ class FakeGroup {
     return room === this.room && this.#covers(channel);
   }
 
-  /** Hands out what waits to the least busy members that have room. */
+  /** Delivers waiting messages to the least busy members with room. */
   pump(): void {
     while (this.waiting.length > 0) {
       const load = (member: Member): number =>
@@ -68,7 +68,7 @@ class FakeGroup {
     }
   }
 
-  /** Takes a message back from whoever has it; undefined when nobody does. */
+  /** Removes a message from its member; undefined if no member has it. */
   takeBack(token: string): Entry | undefined {
     const entry = this.out.get(token)?.entry;
     this.out.delete(token);
@@ -95,7 +95,7 @@ class FakeGroup {
   }
 }
 
-/** The groups of a fake server: as far as their members can tell, those of the real one. */
+/** The groups of a fake server; to their members they behave like those of the real server. */
 export class FakeGroups {
   readonly #groups = new Map<string, FakeGroup>();
   readonly #settled: Settled;
@@ -118,7 +118,7 @@ export class FakeGroups {
     return { left: this.#groupOf(args).leave(connection) };
   }
 
-  /** A connection has gone: what it had in hand goes to others. */
+  /** A connection has closed: its messages go to other members. */
   gone(connection: FakeConnection): void {
     for (const group of this.#groups.values()) group.leave(connection);
   }
@@ -131,7 +131,7 @@ export class FakeGroups {
     }
   }
 
-  /** How many members a group of this name has where an envelope goes. */
+  /** The number of members of the groups with this name that cover an envelope. */
   live(envelope: Envelope, name: string): number {
     const meant = [...this.#groups.values()].filter((group) => group.name === name && group.covers(envelope));
     return meant.reduce((sum, { members }) => sum + members.length, 0);

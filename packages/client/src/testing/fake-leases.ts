@@ -11,7 +11,7 @@ interface FakeLease {
   until: number;
 }
 
-/** The leases of a fake server: each connection is an owner of its own. Nobody waits here: a held key is refused. */
+/** The leases of a fake server: each connection is a separate owner. There is no waiting: a held key is refused. */
 export class FakeLeases {
   readonly #clock: FakeClock;
   readonly #leases = new Map<string, FakeLease>();

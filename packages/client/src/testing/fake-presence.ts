@@ -6,7 +6,7 @@ interface Roster {
   readonly members: Map<FakeConnection, JsonObject>;
 }
 
-/** Who is where in a fake server, and the notices of it: at once, and without a grace. */
+/** The presence of a fake server; notices are sent immediately, without a grace period. */
 export class FakePresence {
   readonly #rosters = new Map<string, Roster>();
   readonly #connections: readonly FakeConnection[];
@@ -15,7 +15,7 @@ export class FakePresence {
     this.#connections = connections;
   }
 
-  /** The set, with whoever has just joined in it. */
+  /** The member set, including the one that has just joined. */
   join(place: string, connection: FakeConnection, state: unknown): JsonObject {
     const roster = this.#rosterOf(place);
     const member = {
@@ -50,7 +50,7 @@ export class FakePresence {
     for (const place of this.#rosters.keys()) this.leave(place, connection, 'lost');
   }
 
-  /** A change that nobody is told of: what comes next has a version too many. */
+  /** Skips a version without a notice, as if one had been lost. */
   skip(place: string): void {
     this.#rosterOf(place).version += 1;
   }

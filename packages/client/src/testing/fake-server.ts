@@ -27,11 +27,11 @@ export type { FakeCommand } from './fake-commands.ts';
 export { FakeConnection } from './fake-connection.ts';
 export type { FakeStream } from './fake-stream.ts';
 
-/** Refusals in a row, for a rate that is too high, after which a connection is closed. */
+/** Consecutive rate-limit refusals after which a connection is closed. */
 const MAX_REFUSALS = 100;
 
 /**
- * What a test gives to the clients of a fake server.
+ * The options for the clients of a fake server.
  *
  * ```ts
  * const { url, socket, clock }: FakeOptions = server.options;
@@ -44,9 +44,9 @@ export interface FakeOptions {
 }
 
 /**
- * A bus without a network: enough of the server to test a program against, all of it under the test's control. It
- * greets, joins, publishes with acks and idempotence, keeps and replays history, passes private messages between its
- * clients, and answers the commands that a client needs; further ones are scripted with {@link FakeServer.answer}.
+ * A bus without a network: enough of the server to test a program, fully controlled by the test. It supports the
+ * welcome, joins, publishing with acks and idempotency, history and replay, private messages between its clients, and
+ * the commands that a client needs; script further ones with {@link FakeServer.answer}.
  *
  * ```ts
  * const server = new FakeServer();
@@ -58,21 +58,21 @@ export class FakeServer {
   readonly clock: FakeClock;
   /** The open connections, oldest first. */
   readonly connections: FakeConnection[] = [];
-  /** Every envelope that clients sent, as it was sent. */
+  /** Every envelope from clients, as sent. */
   readonly received: Envelope[] = [];
-  /** How many connections were asked for, refused ones too. */
+  /** The number of connection attempts, including refused ones. */
   dialled = 0;
-  /** Acks are made but never sent. */
+  /** Acks are created but not sent. */
   dropAcks = false;
-  /** Events kept for each channel. */
+  /** Events stored for each channel. */
   historySize = 500;
-  /** Messages that a mailbox keeps; one more is refused with `MAILBOX_FULL`. */
+  /** Maximum messages of a mailbox; further ones are refused with `MAILBOX_FULL`. */
   mailboxSize = 1_000;
-  /** Ends every handshake like this, as long as it is set: `{code: 1006, status: 401, …}`. */
+  /** While set, every handshake ends like this: `{code: 1006, status: 401, …}`. */
   refusal: (Partial<SocketEnd> & { reason?: string }) | undefined;
-  /** Does not greet, as long as it is set: the handshake succeeds and nothing follows. */
+  /** While set, there is no welcome: the handshake succeeds and nothing follows. */
   silent = false;
-  /** What the welcome lists: take some away to test against an older server. */
+  /** The features in the welcome: remove some to test against an older server. */
   features: string[] = [
     'options',
     'groups',
@@ -87,8 +87,8 @@ export class FakeServer {
   pingIntervalMs = 20_000;
   maxMessageBytes = 1_048_576;
   /**
-   * How fast each connection may send. What comes faster is refused with `RATE_LIMITED`, and a connection that goes on
-   * for 100 refusals in a row is closed with 4429.
+   * The rate limit of each connection. Faster messages are refused with `RATE_LIMITED`, and a connection with 100
+   * consecutive refusals is closed with 4429.
    */
   rateLimit: { perSecond: number; burst: number } | undefined;
   readonly #streams = new Map<string, FakeStream>();
@@ -97,7 +97,7 @@ export class FakeServer {
   readonly #groups = new FakeGroups((envelope, stage, attempts) => this.#settled(envelope, stage, attempts));
   readonly #leases: FakeLeases;
   readonly #presence = new FakePresence(this.connections);
-  /** Who asked for a receipt of which message. */
+  /** Which connection requested the receipt of which message. */
   readonly #awaited = new Map<string, FakeConnection>();
 
   constructor(clock: FakeClock = new FakeClock()) {
@@ -141,14 +141,14 @@ export class FakeServer {
     return connection.socket;
   };
 
-  /** The newest open connection. Throws when there is none. */
+  /** The newest open connection. Throws if there is none. */
   get connection(): FakeConnection {
     const connection = this.connections[this.connections.length - 1];
     if (connection === undefined) throw new Error('No client is connected.');
     return connection;
   }
 
-  /** Answers a command in the test's own way from now on; returns the way back to how it was answered before. */
+  /** Overrides the answer to a command; returns a function that restores the previous one. */
   answer(name: string, command: FakeCommand): () => void {
     const before = this.#commands.get(name);
     this.#commands.set(name, command);
@@ -158,7 +158,7 @@ export class FakeServer {
     };
   }
 
-  /** A channel's events: its position, what is kept, and the way to lose it. */
+  /** A channel's events: its position, its history, and ways to lose it. */
   stream(at: AddressInput): FakeStream {
     const { room, channel } = readPlace(at);
     return this.#streamOf(room, channel);
@@ -171,31 +171,31 @@ export class FakeServer {
     return stream;
   }
 
-  /** Publishes as somebody else, or as `from`. */
+  /** Publishes as another client, or as `from`. */
   publish(at: AddressInput, payload: JsonObject, from = 'arq_client_somebody'): Position {
     return this.#publish(this.stream(at), { id: newId(), type: 'event', from, payload });
   }
 
-  /** Changes who is in a channel without telling, so that the next notice of it comes with a version missing. */
+  /** Skips a presence version of a channel, so that its next notice shows a gap. */
   skipPresence(at: string): void {
     this.#presence.skip(at);
   }
 
-  /** Envelopes of one kind that clients sent: by type, or by the name of a command. */
+  /** Envelopes from clients, by type or command name. */
   sent(kind: string): Envelope[] {
     return this.received.filter(({ type, command }) => type === kind || command === kind);
   }
 
-  /** Breaks every line. */
+  /** Breaks every connection. */
   kill(code = 1006, reason = ''): void {
     for (const connection of [...this.connections]) connection.kill(code, reason);
   }
 
-  /** Tells everybody to come back after `reconnectAfterMs`, and closes with 1001. */
+  /** Sends everyone a shutdown notice with `reconnectAfterMs`, and closes with 1001. */
   shutDown(reconnectAfterMs: number): void {
     for (const connection of [...this.connections]) {
       connection.notice({ event: 'shutdown', reconnect_after_ms: reconnectAfterMs });
-      // A microtask after the notice's own, so that it arrives first.
+      // A microtask after the notice's own, so that the notice arrives first.
       queueMicrotask(() => connection.kill(1001, 'server shutting down'));
     }
   }
@@ -298,7 +298,7 @@ export class FakeServer {
     if (!isThere) throw new BusError('CONFLICT', `The channel stands at ${position.sequence}.`, { ...position });
   }
 
-  /** Tells whoever asked for the receipt of a message. */
+  /** Sends the receipt of a message to the connection that requested it. */
   #settled({ id }: Envelope, stage: string, attempts: number): void {
     const payload = { stage, by: { subject: 'somebody' }, attempts };
     this.#awaited.get(id)?.send({ type: 'ack', request_id: id, payload });

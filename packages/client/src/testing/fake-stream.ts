@@ -1,6 +1,6 @@
 import { type Envelope, type JsonObject, newSecretId, type Position, timestamp } from '@arqonbus/protocol';
 
-/** What a new event is made of; the stream adds its place. */
+/** The content of a new event; the stream adds its position. */
 export interface FakeEvent {
   readonly id: string;
   readonly type: 'event' | 'telemetry' | 'private';
@@ -10,7 +10,7 @@ export interface FakeEvent {
 }
 
 /**
- * One channel's events in order, as far as they are kept.
+ * The stored events of one channel, in order.
  *
  * ```ts
  * server.stream('science:explore').reset(); // a new epoch, as after a restart
@@ -51,18 +51,18 @@ export class FakeStream {
     return envelope;
   }
 
-  /** Kept events after a sequence, as a replay sends them. */
+  /** Stored events after a sequence, as sent by a replay. */
   after(sequence: number): Envelope[] {
     const later = this.kept.filter(({ metadata }) => (metadata?.sequence ?? 0) > sequence);
     return later.map((envelope) => ({ ...envelope, metadata: { ...envelope.metadata, replayed: true } }));
   }
 
-  /** Whether everything after a position is still kept. */
+  /** Whether everything after a position is still stored. */
   recovers({ sequence, epoch }: Position): boolean {
     return epoch === this.epoch && sequence <= this.sequence && sequence + 1 >= this.#oldest();
   }
 
-  /** Loses its history and starts anew, as a removed channel does. */
+  /** Loses its history and restarts with a new epoch, like a deleted channel. */
   reset(): void {
     this.epoch = newSecretId('');
     this.sequence = 0;

@@ -6,7 +6,7 @@ import { visibleLine } from '../format/visible.ts';
 const MAX_ENTRIES = 16;
 const MAX_CHARACTERS = 160;
 
-/** The entries of an object in running text; empty ones are left out. */
+/** The non-empty entries of an object as inline text. */
 export function Brief({ of }: { readonly of: JsonObject }): VNode {
   const entries = Object.entries(of)
     .filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))

@@ -9,7 +9,7 @@ import { Panel } from './parts.tsx';
 export interface Line {
   readonly name: string;
   readonly of: Series;
-  /** Which of the colours of series, from 1. */
+  /** Index of the series colour, from 1. */
   readonly colour: 1 | 2 | 3 | 4;
 }
 
@@ -18,13 +18,13 @@ interface ChartProps {
   readonly lines: readonly Line[];
   readonly moments: readonly Moment[];
   readonly format: (value: number) => string;
-  /** Of bytes: its axis goes by powers of two. */
+  /** For bytes: uses powers of two on the axis. */
   readonly isBinary?: boolean | undefined;
 }
 
 const POWERS: readonly number[] = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
-/** The last quarter of an hour of some figures. A gap is a time about which nothing is known. */
+/** A chart of the last quarter of an hour. Gaps are times without data. */
 export function Chart({ title, lines, moments, format, isBinary = false }: ChartProps): VNode {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -125,7 +125,7 @@ function optionsOf(
   };
 }
 
-/** The time that is shown: at least a minute, at most a quarter of an hour. */
+/** The displayed time range: at least a minute, at most a quarter of an hour. */
 function windowFrom(first: number | null, now: number): [number, number] {
   return [Math.max(now - WINDOW_S, Math.min(first ?? now, now - 60)), now];
 }

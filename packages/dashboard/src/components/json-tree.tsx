@@ -2,10 +2,10 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { visible } from '../format/visible.ts';
 
-/** What is shown of a text, and of an object, before one asks for more. */
+/** Initially displayed part of a text, and of an object. */
 const TEXT_STEP = 2_000;
 const ENTRY_STEP = 100;
-/** Levels that are open at first. */
+/** Levels that are initially expanded. */
 const OPEN_LEVELS = 3;
 
 interface TreeProps {
@@ -14,7 +14,7 @@ interface TreeProps {
   readonly level?: number;
 }
 
-/** A JSON value from anybody. However large or deep it is, only what was asked for is drawn. */
+/** Any JSON value. However large or deep it is, only the expanded part is rendered. */
 export function JsonTree({ value, name, level = 0 }: TreeProps): VNode {
   const label = name === undefined ? null : <span class="key">{visible(name.slice(0, 200))}: </span>;
   if (typeof value === 'object' && value !== null) return <Branch value={value} label={label} level={level} />;

@@ -15,7 +15,7 @@ const KEYS: readonly (readonly [key: string, does: string])[] = [
   ['?', 'this list'],
 ];
 
-/** The keys of the whole page; keys of a field are its own. */
+/** Page-wide keyboard shortcuts; not active inside fields. */
 export function useKeyboard(): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent): void => {

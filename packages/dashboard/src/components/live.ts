@@ -1,19 +1,19 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { phase, reconnects, sentenceOf } from '../session/session.ts';
 
-/** What is asked for again and again. */
+/** The state of a polled request. */
 export interface Live<T> {
-  /** The last answer; undefined before the first. */
+  /** The last response; undefined before the first. */
   readonly value: T | undefined;
-  /** Why the last question failed; empty when it did not. */
+  /** Why the last request failed; empty if it succeeded. */
   readonly problem: string;
-  /** Asks now. */
+  /** Requests immediately. */
   readonly reload: () => void;
 }
 
 /**
- * Asks at once, then each time so long after the last answer, while the page is seen and the line is there. An answer to
- * a question of before a change of `about` is dropped.
+ * Requests immediately, then again `everyMs` after each response, while the page is visible and connected. Responses to
+ * requests from before a change of `about` are dropped.
  */
 export function useLive<T>(load: () => Promise<T>, everyMs: number, about = ''): Live<T> {
   const [answer, setAnswer] = useState<{ about: string; value: T | undefined; problem: string }>({

@@ -5,9 +5,9 @@ export type Tone = '' | 'good' | 'warn' | 'bad' | 'accent';
 
 interface PanelProps {
   readonly title: string;
-  /** Buttons and figures at the right of the title. */
+  /** Buttons and figures to the right of the title. */
   readonly actions?: ComponentChildren;
-  /** Without the inner margin: for tables. */
+  /** Without inner margin, for tables. */
   readonly flush?: boolean;
   readonly children: ComponentChildren;
 }
@@ -24,7 +24,7 @@ export function Panel({ title, actions, flush = false, children }: PanelProps): 
   );
 }
 
-/** What stands where there is nothing yet: what is missing, and what to do next. */
+/** Placeholder for missing content: what is missing, and what to do next. */
 export function Empty({ title, children }: { readonly title: string; readonly children?: ComponentChildren }): VNode {
   return (
     <div class="empty">
@@ -51,7 +51,7 @@ interface ButtonProps {
   readonly tone?: 'primary' | 'danger' | 'plain';
   readonly small?: boolean;
   readonly disabled?: boolean;
-  /** Of a switch: whether it is on. */
+  /** For a switch: whether it is on. */
   readonly pressed?: boolean;
   readonly label?: string;
   readonly children: ComponentChildren;
@@ -72,10 +72,10 @@ export function Button({ onClick, tone, small, disabled, pressed, label, childre
   );
 }
 
-/** How long a second click is waited for, milliseconds. */
+/** How long to wait for the confirming click, milliseconds. */
 const SURE_MS = 4_000;
 
-/** A button for what cannot be taken back: it asks once, in its own place. */
+/** A button for irreversible actions: it asks for confirmation in place. */
 export function SureButton({ onClick, children, ...rest }: ButtonProps): VNode {
   const [isAsking, ask] = useState(false);
   useEffect(() => {
@@ -100,7 +100,7 @@ interface FieldProps {
   readonly onInput: (value: string) => void;
   readonly type?: 'text' | 'password' | 'number';
   readonly placeholder?: string;
-  /** The field that `/` leads to. */
+  /** The field focused by `/`. */
   readonly search?: boolean;
   readonly grow?: boolean;
   readonly autocomplete?: string;

@@ -3,19 +3,19 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { At } from '../model/at.ts';
 import { client, sentenceOf } from '../session/session.ts';
 
-/** What a subscription begins with, and who takes its messages. */
+/** The options of a subscription, and its callbacks. */
 interface Taken {
-  /** Messages of the past. */
+  /** Number of history messages. */
   readonly history: number;
-  /** Called for every message; the last given one is. */
+  /** Called for every message; the latest callback is used. */
   readonly take: (envelope: Envelope) => void;
-  /** Some were missed for good. */
+  /** Some messages were missed and cannot be recovered. */
   readonly missed?: () => void;
 }
 
 /**
- * Is a member of a channel (of none: null) as long as the view is open, across reconnects. Answers why that does not
- * work; empty when it does.
+ * Subscribes to a channel (null: none) while the view is open, across reconnects. Returns the error; empty if there is
+ * none.
  */
 export function useSubscription(at: At | null, taken: Taken): string {
   const [problem, setProblem] = useState('');

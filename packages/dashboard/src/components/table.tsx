@@ -3,11 +3,11 @@ import type { ComponentChildren, VNode } from 'preact';
 export interface Column<T> {
   readonly name: string;
   readonly cell: (row: T) => ComponentChildren;
-  /** Numbers, at the right. */
+  /** Right-aligned, for numbers. */
   readonly right?: boolean;
-  /** No wider than its content. */
+  /** Only as wide as its content. */
   readonly tight?: boolean;
-  /** A line of its own where there is no room for columns: for long texts. */
+  /** A separate line on narrow screens, for long texts. */
   readonly wide?: boolean;
 }
 
@@ -25,7 +25,7 @@ export function Table<T>({ label, rows, keyOf, columns, empty, chosen }: TablePr
   const classOf = ({ right, tight, wide }: Column<T>): string =>
     `${right ? 'right' : ''} ${tight ? 'tight' : ''} ${wide ? 'wide' : ''}`;
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no pointer must be able to scroll it
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: keyboard users must be able to scroll it
     <section class="scroll" tabIndex={0} aria-label={label}>
       <table class="table">
         <thead>

@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { clock } from '../format/quantity.ts';
 import type { Row, Tail } from '../model/tail.ts';
 
-/** Rows drawn above and below what is seen. */
+/** Rows rendered above and below the visible ones. */
 const OVERSCAN = 10;
 
 interface TailListProps {
@@ -11,18 +11,17 @@ interface TailListProps {
   readonly rows: readonly Row[];
   readonly chosen: number | undefined;
   readonly onChoose: (row: Row) => void;
-  /** The beginning came into view: older ones are wanted. */
+  /** The top was reached: load older rows. */
   readonly onTop: () => void;
 }
 
-/** The height of a row in pixels: two lines' worth at the size of the screen's text. */
+/** The height of a row in pixels: two lines of text. */
 function rowHeight(): number {
   return 2 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 }
 
 /**
- * Rows of one height, of which only those in view are drawn. At its end it follows what comes; anywhere else it stays
- * where one reads.
+ * A virtual list with rows of equal height. Scrolled to the end, it follows new rows; otherwise it keeps its position.
  */
 export function TailList({ tail, rows, chosen, onChoose, onTop }: TailListProps): VNode {
   const box = useRef<HTMLDivElement>(null);

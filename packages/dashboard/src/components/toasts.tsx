@@ -10,7 +10,7 @@ interface Toast {
   readonly undo?: () => void;
 }
 
-/** How long a word of success stays, and one that can be undone; a failure stays until it is closed. Milliseconds. */
+/** How long success messages stay, without and with an undo button, milliseconds. Failures stay until closed. */
 const STAY_MS = 4_000;
 const UNDO_MS = 15_000;
 const MAX_TOASTS = 4;
@@ -30,10 +30,10 @@ function show(toast: Omit<Toast, 'id'>): void {
 }
 
 /**
- * Does something and tells how it went.
+ * Runs an action and reports the outcome.
  *
- * @param done what to say of its success
- * @param undo what takes it back
+ * @param done the success message
+ * @param undo reverts the action
  */
 export async function act<T>(
   run: () => Promise<T>,
@@ -49,7 +49,7 @@ export async function act<T>(
   }
 }
 
-/** Puts a text on the clipboard, and says so. */
+/** Copies a text to the clipboard, and reports it. */
 export function copy(text: string, what: string): void {
   void act(() => navigator.clipboard.writeText(text), `${what} copied.`);
 }

@@ -1,4 +1,4 @@
-/** The beginning of a value as JSON, at most `budget` characters and a `…`; it looks at no more than it shows. */
+/** The beginning of a value as JSON, at most `budget` characters plus `…`; reads no more than it shows. */
 export function preview(value: unknown, budget: number): string {
   const written = { text: '', left: budget };
   write(value, written);
@@ -7,7 +7,7 @@ export function preview(value: unknown, budget: number): string {
 
 interface Written {
   text: string;
-  /** Below zero: it did not all fit. */
+  /** Below zero: it did not fit. */
   left: number;
 }
 

@@ -3,17 +3,17 @@ const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumFraction
 const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-/** A number to read exactly. */
+/** An exact number. */
 export function count(value: number): string {
   return COUNT.format(value);
 }
 
-/** So many of something, of which there is a word for one. */
+/** A number with a noun, such as `2 channels`. */
 export function plural(value: number, one: string): string {
   return `${count(value)} ${one}${value === 1 ? '' : 's'}`;
 }
 
-/** A number to read at a glance. */
+/** An abbreviated number. */
 export function short(value: number): string {
   if (value !== 0 && Math.abs(value) < 10) return value.toFixed(1).replace(/\.0$/, '');
   return SHORT.format(value);
@@ -29,7 +29,7 @@ export function bytes(value: number): string {
   return `${rest >= 100 || unit === 0 ? Math.round(rest) : rest.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** A time span given in seconds. */
+/** A duration in seconds. */
 export function span(seconds: number): string {
   if (seconds === 0) return '0';
   if (seconds < 0.001) return `${Math.round(seconds * 1_000_000)} µs`;
@@ -40,7 +40,7 @@ export function span(seconds: number): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3_600)} h`;
 }
 
-/** The local time of day of an RFC 3339 time, to the millisecond. */
+/** The local time of day of an RFC 3339 time, with millisecond precision. */
 export function clock(timestamp: string): string {
   const time = new Date(timestamp);
   if (Number.isNaN(time.getTime())) return '–';
@@ -49,13 +49,13 @@ export function clock(timestamp: string): string {
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${ms}`;
 }
 
-/** The local date and time of an RFC 3339 time, to the millisecond. */
+/** The local date and time of an RFC 3339 time, with millisecond precision. */
 export function moment(timestamp: string): string {
   const time = new Date(timestamp);
   return Number.isNaN(time.getTime()) ? '–' : `${DAY.format(time)} ${clock(timestamp)}`;
 }
 
-/** How long ago an RFC 3339 time was, or how long it still is. */
+/** The time since an RFC 3339 time, or until it. */
 export function ago(timestamp: string | null): string {
   if (timestamp === null || timestamp === '') return '–';
   const seconds = (Date.now() - Date.parse(timestamp)) / 1000;
@@ -63,7 +63,7 @@ export function ago(timestamp: string | null): string {
   return seconds < 0 ? `in ${whole(-seconds)}` : `${whole(seconds)} ago`;
 }
 
-/** A time span in whole seconds, one at least: it grows while one looks. */
+/** A duration in whole seconds, at least one, since it keeps growing while displayed. */
 function whole(seconds: number): string {
   return seconds < 59.5 ? `${Math.max(1, Math.round(seconds))} s` : span(Math.max(60, seconds));
 }

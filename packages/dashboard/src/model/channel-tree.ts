@@ -1,25 +1,25 @@
 import type { ChannelSummary } from '@arqonbus/protocol';
 
-/** By what rooms and channels stand one below the other: by name, or the largest first. */
+/** The sort order of rooms and channels: by name, or largest first. */
 export type Order = 'name' | 'bytes' | 'members';
 
 export interface RoomNode {
   readonly room: string;
   readonly channels: readonly ChannelSummary[];
-  /** What its channels keep together; undefined while the storage is away. */
+  /** Total stored bytes of its channels; undefined while the storage is unavailable. */
   readonly bytes: number | undefined;
-  /** Events a second of its channels together; undefined before two answers. */
+  /** Total events per second of its channels; undefined before two responses. */
   readonly rate: number | undefined;
 }
 
-/** How many events a second channels get, from how their sequences grow from one list to the next. */
+/** Events per second of channels, from the growth of their sequences between lists. */
 export class ChannelRates {
   private before = new Map<string, { readonly sequence: number; readonly at: number }>();
 
   /**
-   * Takes the next list, and answers the rate of each channel that was in the one before.
+   * Takes the next list, and returns the rate of each channel that was in the previous one.
    *
-   * @param at when it was made, milliseconds by any clock that does not step
+   * @param at the time of the list, milliseconds of a monotonic clock
    */
   take(channels: readonly ChannelSummary[], at: number): ReadonlyMap<string, number> {
     const rates = new Map<string, number>();
@@ -29,7 +29,7 @@ export class ChannelRates {
       const name = `${room}:${channel}`;
       now.set(name, { sequence, at });
       const last = this.before.get(name);
-      // One that fell began anew.
+      // A lower sequence means that the channel was restarted.
       if (last === undefined || sequence < last.sequence || at <= last.at) continue;
       rates.set(name, (1000 * (sequence - last.sequence)) / (at - last.at));
     }
@@ -38,7 +38,7 @@ export class ChannelRates {
   }
 }
 
-/** Rooms with their channels, in an order. */
+/** Rooms with their channels, sorted. */
 export function treeOf(
   channels: readonly ChannelSummary[],
   rates: ReadonlyMap<string, number>,
@@ -62,7 +62,7 @@ export function treeOf(
   return nodes.map(({ weight: _, ...node }) => node);
 }
 
-/** Of those that are known; undefined when none is. */
+/** The sum of the known values; undefined if there are none. */
 function total(figures: readonly (number | undefined)[]): number | undefined {
   const known = figures.filter((figure) => figure !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, figure) => sum + figure, 0);

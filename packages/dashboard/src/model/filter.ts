@@ -1,13 +1,13 @@
 import type { Envelope } from '@arqonbus/protocol';
 
-/** What a tail shows; empty texts leave everything in. */
+/** The filter of a tail; empty texts match everything. */
 export interface Filter {
-  /** Anywhere in the payload, whatever its case. */
+  /** Anywhere in the payload, case-insensitive. */
   readonly text: string;
   readonly type: string;
-  /** In the name, subject or client id of the sender. */
+  /** In the sender's name, subject or client id. */
   readonly sender: string;
-  /** `order.id` (there is such a value) or `order.id=42`, in the payload. */
+  /** `order.id` (exists) or `order.id=42`, in the payload. */
   readonly path: string;
 }
 
@@ -16,7 +16,7 @@ export const EVERYTHING: Filter = { text: '', type: '', sender: '', path: '' };
 /** Characters of a payload that are searched for a text. */
 const SEARCHED = 65_536;
 
-/** Makes the test that a filter stands for. */
+/** Compiles a filter to a predicate. */
 export function matcher({ text, type, sender, path }: Filter): (envelope: Envelope) => boolean {
   const [wanted, name] = [text.trim().toLowerCase(), sender.trim().toLowerCase()];
   const isAt = pathMatcher(path.trim());

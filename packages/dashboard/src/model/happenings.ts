@@ -2,7 +2,7 @@ import type { JsonObject } from '@arqonbus/protocol';
 import { signal } from '@preact/signals';
 import type { Schedule } from './tail.ts';
 
-/** One event of the server's telemetry. */
+/** One telemetry event of the server. */
 export interface Happening {
   readonly event_id: string;
   readonly eventType: string;
@@ -12,9 +12,9 @@ export interface Happening {
   readonly payload: JsonObject;
 }
 
-/** Characters of JSON of all that is kept. */
+/** Maximum characters of JSON kept in total. */
 const MAX_CHARACTERS = 8_388_608;
-/** Between two changes of what is shown, milliseconds: nobody reads faster. */
+/** Minimum time between updates, milliseconds. */
 const EVERY_MS = 200;
 
 interface Kept {
@@ -23,9 +23,9 @@ interface Kept {
   readonly size: number;
 }
 
-/** The last happenings as they come, whichever way each of them came. */
+/** The latest telemetry events, merged from several sources. */
 export class Happenings {
-  /** The newest first. */
+  /** Newest first. */
   readonly shown = signal<readonly Happening[]>([]);
   private readonly kept: Map<string, Kept> = new Map();
   private characters = 0;
@@ -34,7 +34,7 @@ export class Happenings {
   private readonly most: number;
   private readonly schedule: Schedule;
 
-  /** @param most how many are kept */
+  /** @param most maximum number of events */
   constructor(
     accepts: (happening: Happening) => boolean,
     most: number,
@@ -45,13 +45,13 @@ export class Happenings {
     this.schedule = schedule;
   }
 
-  /** Takes what looks like one and is wanted; the same one again changes nothing. */
+  /** Adds a value if it is an accepted event; duplicates are ignored. */
   take(value: unknown): void {
     if (!isHappening(value) || this.kept.has(value.event_id) || !this.accepts(value)) return;
     const size = JSON.stringify(value).length;
     this.kept.set(value.event_id, { happening: value, size });
     this.characters += size;
-    // Twice the room, so that they are put in order once for many.
+    // Trims only at twice the limit, so that sorting happens once for many events.
     if (this.kept.size >= 2 * this.most || this.characters > 2 * MAX_CHARACTERS) this.trim();
     if (this.isScheduled) return;
     this.isScheduled = true;

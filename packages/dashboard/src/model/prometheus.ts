@@ -8,7 +8,7 @@ interface Sample {
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
-/** The figures of one scrape. */
+/** The samples of one scrape. */
 export class Figures {
   private readonly byName = new Map<string, Sample[]>();
 
@@ -23,12 +23,12 @@ export class Figures {
     }
   }
 
-  /** All samples of a name together; undefined when there is none. */
+  /** The sum of all samples with a name; undefined if there are none. */
   sum(name: string): number | undefined {
     return this.byName.get(name)?.reduce((total, { value }) => total + value, 0);
   }
 
-  /** The buckets of a histogram: upper bound to the number of observations so far. */
+  /** The buckets of a histogram: upper bound to cumulative count. */
   buckets(name: string): ReadonlyMap<number, number> {
     const bounds = (this.byName.get(`${name}_bucket`) ?? []).map(({ labels, value }): [number, number] => [
       labels.le === '+Inf' ? Number.POSITIVE_INFINITY : Number(labels.le),
@@ -43,8 +43,8 @@ function readLabels(text: string): Readonly<Record<string, string>> {
 }
 
 /**
- * A quantile of what was observed between two scrapes, within the bucket taken as even; null when nothing was. What lies
- * beyond the last bound is told as that bound.
+ * A quantile of the observations between two scrapes, interpolated within its bucket; null without observations. Above
+ * the last finite bound, that bound is returned.
  */
 export function quantile(
   q: number,

@@ -4,46 +4,46 @@ import { signal } from '@preact/signals';
 /** A request that waits for a person. */
 export interface Question {
   readonly id: string;
-  /** The connection that asked. */
+  /** The client id of the requester. */
   readonly from: string;
-  /** Whose mailbox an answer reaches when that connection is gone; undefined where nobody knows. */
+  /** The subject whose mailbox gets the answer if that connection is closed; undefined if unknown. */
   readonly subject: string | undefined;
-  /** Who asked, as one reads it. */
+  /** The requester's display name. */
   readonly who: string;
   readonly asked: string;
-  /** RFC 3339; null: whoever asked has named none. */
+  /** RFC 3339; null: the request has no deadline. */
   readonly deadline: string | null;
   readonly payload: Envelope['payload'];
 }
 
-/** Questions that are kept, and characters of JSON of all of them. */
+/** Maximum pending questions, and their total characters of JSON. */
 const MAX_QUESTIONS = 100;
 const MAX_CHARACTERS = 4_194_304;
-/** Answered ones that are remembered: mail comes again until its time is over. */
+/** Remembered ids of answered questions: mail is redelivered until it expires. */
 const MAX_ANSWERED = 1_000;
 
-/** The requests that came to somebody, the oldest first, until they are answered or their time is over. */
+/** Incoming requests, oldest first, until they are answered or expire. */
 export class Questions {
   readonly open = signal<readonly Question[]>([]);
-  /** Those that there was no room for. */
+  /** Questions dropped because there was no room. */
   readonly refused = signal(0);
   private readonly answered: Set<string>;
   private readonly sizes: Map<string, number> = new Map();
   private characters = 0;
   private readonly now: () => number;
 
-  /** @param answered ids of those that were answered before */
+  /** @param answered ids of previously answered questions */
   constructor(now: () => number = Date.now, answered: readonly string[] = []) {
     this.now = now;
     this.answered = new Set(answered);
   }
 
-  /** Ids of what was answered, or left. */
+  /** Ids of answered or dismissed questions. */
   get settled(): readonly string[] {
     return [...this.answered];
   }
 
-  /** Takes an envelope if it asks for an answer that can still be given. */
+  /** Adds an envelope if it is a request that can still be answered. */
   take(envelope: Envelope): void {
     const question = this.questionOf(envelope);
     if (question === null || this.answered.has(question.id) || this.sizes.has(question.id)) return;
@@ -58,7 +58,7 @@ export class Questions {
     this.open.value = [...this.open.value, question];
   }
 
-  /** It is answered, or nobody wants to answer it. */
+  /** The question was answered or dismissed. */
   settle(id: string): void {
     this.answered.add(id);
     const [oldest = ''] = this.answered;
@@ -66,7 +66,7 @@ export class Questions {
     this.keep((one) => one.id !== id);
   }
 
-  /** Lets go of those whose time is over. */
+  /** Removes expired questions. */
   sweep(): void {
     const now = this.now();
     if (this.open.value.some((one) => isOver(one, now))) this.keep((one) => !isOver(one, now));
@@ -100,9 +100,9 @@ export class Questions {
   }
 }
 
-/** When an answer is of no use any more; undefined where none is wanted. */
+/** The deadline for an answer; null if there is none, undefined if the envelope is not a request. */
 function deadlineOf(request: unknown): string | null | undefined {
-  // The mark of a client whose server knows no requests.
+  // The marker of a client whose server does not support requests.
   if (request === true) return null;
   if (typeof request !== 'object' || request === null) return undefined;
   const { deadline } = request as { deadline?: unknown };
@@ -113,13 +113,13 @@ function isOver({ deadline }: Pick<Question, 'deadline'>, now: number): boolean 
   return deadline !== null && Date.parse(deadline) <= now;
 }
 
-/** What a person wrote, as a payload: a JSON object as it is, anything else as text. */
+/** Converts a person's input to a payload: a JSON object unchanged, anything else as text. */
 export function answerOf(written: string): Envelope['payload'] {
   try {
     const value: unknown = JSON.parse(written);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Envelope['payload'];
   } catch {
-    // It is text then.
+    // Not JSON: it is text.
   }
   return { text: written };
 }

@@ -1,6 +1,6 @@
 import { Figures, quantile } from './prometheus.ts';
 
-/** One moment of the overview; null where it is not known. */
+/** One moment of the overview; null where a value is unknown. */
 export interface Moment {
   /** Seconds since 1970. */
   readonly at: number;
@@ -36,16 +36,16 @@ const NOTHING: Omit<Moment, 'at'> = {
 const DELIVERY = 'arqonbus_delivery_duration_seconds';
 const REFUSED = ['arqonbus_connections_refused_total', 'arqonbus_rate_limited_total', 'arqonbus_memory_refused_total'];
 
-/** What is shown of the past, seconds. */
+/** The displayed time range, seconds. */
 export const WINDOW_S = 900;
 
-/** The last quarter of an hour, made of scrapes; a scrape that is missing leaves a gap. */
+/** The last quarter of an hour, from scrapes; a missing scrape leaves a gap. */
 export class Samples {
   private moments: Moment[] = [];
   private last: { readonly at: number; readonly figures: Figures } | null = null;
   private readonly everyS: number;
 
-  /** @param everyS seconds between scrapes; after more than twice that there is a gap */
+  /** @param everyS seconds between scrapes; a delay of more than twice that is a gap */
   constructor(everyS: number) {
     this.everyS = everyS;
   }
@@ -72,7 +72,7 @@ export class Samples {
         (total, name) => total + (figures.sum(name) ?? 0) - (before.figures.sum(name) ?? 0),
         0,
       );
-      // A counter that fell began anew.
+      // A lower counter means that the server was restarted.
       return grown < 0 ? null : grown / (at - before.at);
     };
     const delay = (q: number): number | null =>
@@ -93,7 +93,7 @@ export class Samples {
     });
   }
 
-  /** Nothing could be read: what was shown ends here. */
+  /** The scrape failed: the lines are interrupted. */
   miss(at: number): void {
     if (this.now !== undefined && this.now.connections !== null) this.push({ ...NOTHING, at });
   }

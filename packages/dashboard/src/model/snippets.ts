@@ -5,7 +5,7 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** The command that publishes the same again, for a shell. The key or token stands in a variable. */
+/** A shell command that publishes the same message. The key or token is read from a variable. */
 export function asCurl(base: string, { room, channel, payload }: Envelope, kind: 'none' | 'token' | 'key'): string {
   const secret = {
     none: '',

@@ -2,21 +2,21 @@ import type { Envelope } from '@arqonbus/protocol';
 import { signal } from '@preact/signals';
 import type { Schedule } from './tail.ts';
 
-/** A token stream as far as it was shown. */
+/** The displayed part of a token stream. */
 export interface StreamText {
   /** The end of its text. */
   readonly text: string;
-  /** All of it, in UTF-16 units. */
+  /** Total length, in UTF-16 units. */
   readonly length: number;
   /** `streaming`, or how it ended. */
   readonly state: string;
 }
 
-/** UTF-16 units of one stream that are kept, and streams. */
+/** Maximum UTF-16 units kept of one stream, and maximum streams. */
 const MAX_UNITS = 20_000;
 const MAX_STREAMS = 100;
 
-/** The token streams of a channel, made of their pieces; what is shown changes once a frame. */
+/** The token streams of a channel, assembled from their chunks; updated once per frame. */
 export class StreamTexts {
   readonly shown = signal<ReadonlyMap<string, StreamText>>(new Map());
   private readonly texts: Map<string, StreamText> = new Map();
@@ -27,7 +27,7 @@ export class StreamTexts {
     this.schedule = schedule;
   }
 
-  /** Takes a piece, or the event that ends a stream; leaves everything else. */
+  /** Adds a chunk, or the event that ends a stream; ignores everything else. */
   take({ payload, metadata }: Envelope): void {
     const { id, offset, state } = (metadata?.stream ?? {}) as { id?: unknown; offset?: unknown; state?: unknown };
     const { text } = payload;
@@ -38,7 +38,7 @@ export class StreamTexts {
     const isWhole = offset === 0 && end >= known.length;
     const added = isWhole ? text : text.slice(Math.max(0, known.length - offset));
     const grown = isWhole ? text : known.text + added;
-    // The one that has not grown for longest goes first.
+    // The stream with the oldest update is removed first.
     this.texts.delete(id);
     this.texts.set(id, { text: grown.slice(-MAX_UNITS), length: Math.max(known.length, end), state });
     const [oldest = ''] = this.texts.keys();

@@ -3,12 +3,12 @@ import { signal } from '@preact/signals';
 import { preview } from '../format/preview.ts';
 import { visibleLine } from '../format/visible.ts';
 
-/** A message as a list shows it. */
+/** A message as a list row. */
 export interface Row {
   readonly key: number;
   readonly envelope: Envelope;
   readonly sequence: number | undefined;
-  /** Who sent it, as one reads it. */
+  /** The sender's display name. */
   readonly sender: string;
   /** Characters of its payload as JSON. */
   readonly size: number;
@@ -16,30 +16,32 @@ export interface Row {
 
 type Sized = Pick<Row, 'envelope' | 'size'>;
 
-/** Rows that are kept; older ones are read from history again. */
+/** Maximum rows; older ones are fetched from history again. */
 const MAX_ROWS = 5_000;
-/** Characters of the payloads of all of them, and of those that wait for a frame: few large messages fill a page too. */
+/**
+ * Maximum payload characters of all rows, and of those waiting for a frame: a few large messages can also fill a page.
+ */
 const MAX_CHARACTERS = 33_554_432;
-/** Rows that one frame takes in; what came beyond it is counted as skipped. */
+/** Maximum rows added per frame; further messages are counted as skipped. */
 const MAX_PER_FRAME = 200;
 const PREVIEW_CHARACTERS = 400;
 
-/** Runs a function with the next frame of the screen. */
+/** Runs a function on the next animation frame. */
 export type Schedule = (run: () => void) => void;
 
 /**
- * The messages of a channel as they come. However fast that is, the list changes once a frame and takes in only so much;
- * what it skips it counts.
+ * The incoming messages of a channel. The list is updated once per frame with a limited number of rows; skipped
+ * messages are counted.
  */
 export class Tail {
   readonly rows = signal<readonly Row[]>([]);
   readonly paused = signal(false);
-  /** Messages that came too fast to be shown, and those that wait behind the pause. */
+  /** Messages skipped because they came too fast, and those waiting while paused. */
   readonly skipped = signal(0);
   readonly waiting = signal(0);
   private incoming: Sized[] = [];
   private incomingSize = 0;
-  /** Messages that arrived beyond what a frame takes in, since the last frame. */
+  /** Messages beyond the limit of a frame since the last one. */
   private passed = 0;
   private isScheduled = false;
   private isOver = false;
@@ -55,14 +57,14 @@ export class Tail {
     const sized = sizedOf(envelope);
     this.incoming.push(sized);
     this.incomingSize += sized.size;
-    // Twice the room, so that an array is moved once for many messages.
+    // Trims only at twice the limit, so that the array is copied once for many messages.
     if (this.incoming.length >= 2 * this.room || this.incomingSize > 2 * MAX_CHARACTERS) this.drop();
     if (this.isScheduled || this.isOver) return;
     this.isScheduled = true;
     this.schedule(() => this.flush());
   }
 
-  /** Older messages, oldest first, before all that is shown. */
+  /** Inserts older messages, oldest first, before all others. */
   prepend(envelopes: readonly Envelope[]): void {
     const rows = [...envelopes.map((one) => this.rowOf(sizedOf(one))), ...this.rows.value];
     this.rows.value = rows.slice(0, fitting(rows, MAX_ROWS));
@@ -84,7 +86,7 @@ export class Tail {
     this.incomingSize = 0;
   }
 
-  /** The payload in one line. */
+  /** The payload on one line. */
   preview(envelope: Envelope): string {
     const known = this.previews.get(envelope);
     if (known !== undefined) return known;
@@ -132,7 +134,7 @@ function sizedOf(envelope: Envelope): Sized {
   return { envelope, size: JSON.stringify(envelope.payload).length };
 }
 
-/** How many from the first on are within a number and {@link MAX_CHARACTERS}; one at least. */
+/** How many of the first items fit a count and {@link MAX_CHARACTERS}; at least one. */
 function fitting(all: readonly { readonly size: number }[], most: number): number {
   let characters = 0;
   const beyond = all.findIndex(({ size }, index) => {
@@ -142,13 +144,13 @@ function fitting(all: readonly { readonly size: number }[], most: number): numbe
   return beyond < 0 ? all.length : beyond;
 }
 
-/** The last ones that are within a number and {@link MAX_CHARACTERS}. */
+/** The last items that fit a count and {@link MAX_CHARACTERS}. */
 function newest<T extends { readonly size: number }>(all: readonly T[], most: number): T[] {
   const last = all.slice(-most);
   return last.slice(last.length - fitting([...last].reverse(), most));
 }
 
-/** Whom a message is from: the name, else the subject, else the connection. */
+/** The sender: its name, else its subject, else its client id. */
 function senderOf({ from, metadata }: Envelope): string {
   const { name, subject } = metadata?.sender ?? {};
   return visibleLine(name ?? subject ?? from ?? 'unknown', 80);

@@ -1,2 +1,2 @@
-/** Where the page is served from, with a slash at its end: under a proxy's prefix too. */
+/** The URL of the page with a trailing slash, including a proxy's prefix. */
 export const BASE: string = new URL('.', document.baseURI.split(/[?#]/, 1)[0]).href;

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 
-/** How the page says who it acts for. */
+/** The credentials of the page. */
 export type Credentials =
   | { readonly kind: 'none' }
   | { readonly kind: 'token'; readonly secret: string }
@@ -9,10 +9,10 @@ export type Credentials =
 const STORED = 'arqonbus.credentials';
 const NOBODY: Credentials = { kind: 'none' };
 
-/** In memory, unless {@link keep} was asked to put them into this tab's storage. */
+/** Kept in memory, or with {@link keep} also in the tab's session storage. */
 export const credentials = signal<Credentials>(read());
 
-/** Uses credentials from now on; `stay`: also after this tab is loaded again. */
+/** Uses credentials from now on; with `stay`, they survive a reload of the tab. */
 export function keep(given: Credentials, stay: boolean): void {
   credentials.value = given;
   forget();
@@ -23,7 +23,7 @@ export function forget(): void {
   sessionStorage.removeItem(STORED);
 }
 
-/** The headers that carry them. */
+/** The headers for credentials. */
 export function headersOf({ kind, ...rest }: Credentials): Readonly<Record<string, string>> {
   const secret = 'secret' in rest ? rest.secret : '';
   if (kind === 'key') return { 'X-API-Key': secret };

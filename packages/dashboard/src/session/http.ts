@@ -1,7 +1,7 @@
 import { BASE } from './base.ts';
 import { credentials, headersOf } from './credentials.ts';
 
-/** A refusal of the HTTP API: its sentence, its code, and where the caller should wait, for how long. */
+/** A refusal of the HTTP API, with its message, code and status. */
 class Refusal extends Error {
   readonly code: string;
   readonly status: number;
@@ -13,13 +13,13 @@ class Refusal extends Error {
   }
 }
 
-/** Asks the HTTP API with the credentials of the page. Throws a {@link Refusal}, or what `fetch` throws. */
+/** Calls the HTTP API with the page's credentials. Throws a {@link Refusal}, or an error of `fetch`. */
 export async function ask<T>(path: string, body?: object, signal?: AbortSignal): Promise<T> {
   const response = await send(path, body, signal);
   return (await response.json()) as T;
 }
 
-/** The same for an answer that is text. */
+/** The same for a text response. */
 export async function askText(path: string, signal?: AbortSignal): Promise<string> {
   return (await send(path, undefined, signal)).text();
 }

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 
-/** The parts of the address behind `#/`, decoded. */
+/** The decoded path segments after `#/`. */
 export const place = signal<readonly string[]>(read());
 
 addEventListener('hashchange', () => {
@@ -21,7 +21,7 @@ function read(): readonly string[] {
     });
 }
 
-/** The address of a view; every part is encoded. */
+/** The URL of a view; every segment is encoded. */
 export function link(...parts: readonly string[]): string {
   return `#/${parts.map(encodeURIComponent).join('/')}`;
 }

@@ -5,10 +5,10 @@ import { phase } from './session.ts';
 
 const EVERY_MS = 2_000;
 
-/** The figures of the last quarter of an hour, as far as the page was open. */
+/** The samples of the last quarter of an hour, while the page was open. */
 export const moments = signal<readonly Moment[]>([]);
 
-/** Reads the figures as long as somebody is signed in, whichever view is open. */
+/** Samples metrics while signed in, independent of the open view. */
 export function startSampling(): void {
   let samples = new Samples(EVERY_MS / 1000);
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -5,19 +5,19 @@ import { BASE } from './base.ts';
 import { type Credentials, credentials, forget, headersOf, keep } from './credentials.ts';
 import { ask } from './http.ts';
 
-/** Where the page stands: `asking` shows the form, `away` has lost the line and dials again. */
+/** The state of the page: `asking` shows the sign-in form, `away` is reconnecting. */
 export type Phase = 'starting' | 'asking' | 'connecting' | 'open' | 'away';
 
 export const phase = signal<Phase>('starting');
 export const welcome = signal<Welcome | null>(null);
-/** What the form should say, when somebody was turned away. */
+/** The error message of the sign-in form. */
 export const refusal = signal('');
-/** The client of this session; it changes with each sign-in. */
+/** The client of this session; replaced with each sign-in. */
 export const client = signal<ArqonBusClient | null>(null);
-/** How often the line came back: what was read before may be old. */
+/** Number of reconnects: earlier data may be outdated. */
 export const reconnects = signal(0);
 
-/** Why nobody is let in, by what they showed. */
+/** Messages for refused credentials, by kind. */
 const NOT_TAKEN: Readonly<Record<Credentials['kind'], string>> = {
   none: 'This bus asks who you are: give a token or the API key.',
   token: 'The bus does not accept this token. It may have expired, be incomplete, or be signed with another key.',
@@ -27,18 +27,18 @@ const NOT_TAKEN: Readonly<Record<Credentials['kind'], string>> = {
 const RANKS: Readonly<Record<string, number>> = { guest: 0, user: 1, admin: 2 };
 const roles = signal<ReadonlyMap<string, string>>(new Map());
 
-/** Whether the role of this session may call a command, as the server's own list of them says. */
+/** Whether the session's role may call a command, according to the server's list. */
 export function may(command: CommandName): boolean {
   const needed = roles.value.get(command);
   return needed !== undefined && isAtLeast(needed);
 }
 
-/** Whether the role of this session is this one or more. */
+/** Whether the session's role is at least this one. */
 export function isAtLeast(role: string): boolean {
   return (RANKS[welcome.value?.role ?? ''] ?? -1) >= (RANKS[role] ?? Number.POSITIVE_INFINITY);
 }
 
-/** Begins with what this tab kept, or without credentials; shows the form when they do not suffice. */
+/** Starts with the stored credentials, or without any; shows the sign-in form if they are refused. */
 export function begin(): void {
   const { kind } = credentials.value;
   void open().catch((error) => {
@@ -47,7 +47,7 @@ export function begin(): void {
   });
 }
 
-/** Signs in; when that does not work the form says why. */
+/** Signs in; on failure, the form shows the reason. */
 export async function signIn(given: Credentials, stay: boolean): Promise<void> {
   keep(given, stay);
   refusal.value = '';
@@ -58,10 +58,10 @@ export async function signIn(given: Credentials, stay: boolean): Promise<void> {
   }
 }
 
-/** Under which name this browser has called itself where nobody has to sign in. */
+/** Storage key for the name used without authentication. */
 const NAME = 'arqonbus.name';
 
-/** Comes back under a name: where nobody has to sign in, one may be asked and have a mailbox all the same. */
+/** Reconnects under a name: without authentication, this allows receiving requests and mail. */
 export async function callOneself(name: string): Promise<void> {
   const { value: before } = client;
   await open(name);
@@ -90,7 +90,7 @@ async function open(name = localStorage.getItem(NAME) ?? ''): Promise<void> {
   if (client.value === null) phase.value = 'connecting';
   const opened = new ArqonBusClient({
     url: BASE,
-    // Its own origin answers: no other port has to be reachable, and a proxy may add a prefix.
+    // Uses the page's own origin, so that no other port must be reachable, and a proxy may add a prefix.
     socket: eventStreamAt(BASE),
     headers: given.kind === 'key' ? headersOf(given) : {},
     ...(given.kind === 'token' ? { token: given.secret } : {}),
@@ -131,7 +131,7 @@ export function command<N extends CommandName>(name: N, args: CommandArgs<N>): P
   return call(name, args);
 }
 
-/** Closes one client's connection. */
+/** Closes a client's connection. */
 export function disconnect(id: string): Promise<unknown> {
   return ask(`v1/clients/${encodeURIComponent(id)}/disconnect`, {});
 }

@@ -4,7 +4,7 @@ export type Theme = 'dark' | 'light';
 
 const STORED = 'arqonbus.theme';
 
-/** What was chosen here, else what the system prefers. */
+/** The chosen theme, or the system's preference. */
 export const theme = signal<Theme>(first());
 
 effect(() => {

@@ -10,7 +10,7 @@ import { visible } from '../format/visible.ts';
 import { command } from '../session/session.ts';
 import { block, unblock } from './blocking.ts';
 
-/** Who is kept out, and which tokens count no more. */
+/** Blocked subjects and revoked tokens. */
 export function AccessView(): VNode {
   const [search, setSearch] = useState('');
   const kept = useLive<CommandResult<'op.access.list'>>(() => command('op.access.list', { limit: 500 }), 3_000);

@@ -11,10 +11,10 @@ import { MailboxesPanel } from './mailboxes.tsx';
 import { QuestionsPanel } from './questions.tsx';
 import { TokenStreamsPanel } from './token-streams.tsx';
 
-/** Pages of 100 that are read at most, and cards that are drawn. */
+/** Maximum pages of 100 to read, and maximum displayed cards. */
 const MAX_PAGES = 5;
 const MAX_CARDS = 200;
-/** Skills and places of one agent that are drawn. */
+/** Maximum displayed skills and channels of one agent. */
 const MAX_BADGES = 12;
 const TONES: Readonly<Record<string, Tone>> = { idle: 'good', busy: 'accent', lapsed: 'warn' };
 
@@ -34,7 +34,7 @@ async function readAgents(): Promise<readonly ClientRecord[]> {
   return found;
 }
 
-/** What agents do, and what they want of people. */
+/** Agents, and their questions to people. */
 export function AgentsView(): VNode {
   return (
     <div class="view">
@@ -55,7 +55,7 @@ export function AgentsView(): VNode {
   );
 }
 
-/** The agents that are connected, with what they say of themselves. */
+/** The connected agents, with their descriptions. */
 function AgentsPanel(): VNode {
   const [search, setSearch] = useState('');
   const agents = useLive(readAgents, 3_000);
@@ -141,7 +141,7 @@ function More({ than, of: all }: { readonly than: number; readonly of: number })
   return all > than ? <span class="muted">and {count(all - than)} more</span> : null;
 }
 
-/** The skills of a card, as far as they are what they should be: a card is written by anybody. */
+/** The valid skills of a card; cards are untrusted. */
 function skillsOf({ card }: ClientRecord): readonly Skill[] {
   const skills: unknown = card?.skills;
   if (!Array.isArray(skills)) return [];

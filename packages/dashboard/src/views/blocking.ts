@@ -2,7 +2,7 @@ import { act } from '../components/toasts.tsx';
 import { visible } from '../format/visible.ts';
 import { command } from '../session/session.ts';
 
-/** Keeps a subject out, and offers to take that back. */
+/** Blocks a subject, with an undo. */
 export function block(subject: string, reason = 'blocked by an administrator'): Promise<void> {
   return act(
     () => command('op.access.block', { subject, reason }),

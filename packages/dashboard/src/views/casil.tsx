@@ -15,7 +15,7 @@ const LIMIT = 100;
 
 const text = (value: unknown): string => (typeof value === 'string' ? visible(value) : '–');
 
-/** What is no room of that name, for people. */
+/** Display names for messages without a named room. */
 const ROOMS: Readonly<Record<string, string>> = { '': 'no room', '@': 'mailboxes' };
 
 const COUNTED: readonly Column<CasilRoomDecisions>[] = [
@@ -37,7 +37,7 @@ const LIVE: readonly Column<Happening>[] = [
   { name: 'Rules', cell: ({ payload: { rules } }) => (Array.isArray(rules) ? visible(rules.join(', ')) : '–') },
 ];
 
-/** What content inspection decides, and by which policy. */
+/** The decisions of content inspection, and the policy. */
 export function CasilView(): VNode {
   const policy = useLive<CasilSnapshot>(() => command('op.casil.get', {}), 3_000);
   return (
@@ -104,7 +104,7 @@ function Policy({ of: policy }: { readonly of: CasilSnapshot }): VNode {
   );
 }
 
-/** Asks what would become of a text; nothing is sent. */
+/** Explains the outcome for a text; nothing is sent. */
 function Trial(): VNode {
   const [room, setRoom] = useState('science');
   const [said, setSaid] = useState('');

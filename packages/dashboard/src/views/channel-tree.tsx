@@ -7,13 +7,13 @@ import { link } from '../session/route.ts';
 
 interface TreeProps {
   readonly channels: readonly ChannelSummary[];
-  /** Events a second, by `room:channel`. */
+  /** Events per second, by `room:channel`. */
   readonly rates: ReadonlyMap<string, number>;
   readonly room: string | undefined;
   readonly channel: string | undefined;
 }
 
-/** Rooms and their channels, with what goes through them, what they keep and who is there. */
+/** Rooms and channels with their traffic, stored size and members. */
 export function ChannelTree({ channels, rates, room: chosenRoom, channel: chosenChannel }: TreeProps): VNode {
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [order, setOrder] = useState<Order>('name');
@@ -133,7 +133,7 @@ function ChannelRow({ channel: one, rate, isChosen }: ChannelRowProps): VNode {
   );
 }
 
-/** Nothing where nothing goes: what moves is to be seen. */
+/** Empty without traffic, so that active channels stand out. */
 function Rate({ of: rate }: { readonly of: number | undefined }): VNode {
   if (rate === undefined || rate === 0) return <span class="quiet-number" />;
   return (

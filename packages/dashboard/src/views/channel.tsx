@@ -15,10 +15,10 @@ import { PublishForm } from './publish.tsx';
 import { RulesPanel } from './rules.tsx';
 import { TailPanel } from './tail-panel.tsx';
 
-/** Messages of the past that a tail begins with. */
+/** Initial number of history messages. */
 const FIRST = 100;
 
-/** One channel: what goes through it, who is there, and what holds for it. */
+/** One channel: its messages, members and rules. */
 export function ChannelView({ room, channel }: At): VNode {
   const tail = useMemo(() => new Tail(), []);
   const [hasGap, setGap] = useState(false);
@@ -81,14 +81,14 @@ function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'
   );
 }
 
-/** What a channel keeps, and how much it may. */
+/** What a channel stores, and its limit. */
 function keptOf({ events, bytes: size, history }: CommandResult<'channel_info'>): string {
   const most = plural(history.size, 'event');
   if (events === undefined || size === undefined) return `keeps up to ${most}`;
   return `keeps ${count(events)} of ${most}, ${bytes(size)}`;
 }
 
-/** How fast a sequence grew between the last two answers; undefined before the second. */
+/** The growth rate of a sequence between the last two responses; undefined before the second. */
 function useRate(info: CommandResult<'channel_info'> | undefined): number | undefined {
   const last = useRef<{ sequence: number; at: number }>(undefined);
   const [rate, setRate] = useState<number>();
@@ -98,7 +98,7 @@ function useRate(info: CommandResult<'channel_info'> | undefined): number | unde
     const at = performance.now();
     const { current: before } = last;
     last.current = { sequence, at };
-    // One that fell began anew.
+    // A lower sequence means that the channel was restarted.
     if (before !== undefined && sequence >= before.sequence)
       setRate((1000 * (sequence - before.sequence)) / (at - before.at));
   }, [info]);

@@ -13,9 +13,9 @@ import { disconnect, isAtLeast, may, welcome } from '../session/session.ts';
 import { block } from './blocking.ts';
 import { useLine } from './line.ts';
 
-/** Pages that are read at most: 10,000 clients; beyond that one searches by subject, which the server does. */
+/** Maximum pages to read: 10,000 clients; beyond that, search by subject on the server. */
 const MAX_PAGES = 20;
-/** Rows that are drawn. */
+/** Maximum displayed rows. */
 const MAX_ROWS = 200;
 
 interface Page {
@@ -192,7 +192,7 @@ function ClientPanel({ of: one, reload }: { readonly of: ClientRecord; readonly 
   );
 }
 
-/** What a client told of itself, as a fact; nothing where it did not. */
+/** A client's own description as a fact; empty if it has none. */
 function said(name: string, text: string | null | undefined): [name: string, text: string][] {
   return text === undefined || text === null ? [] : [[name, visible(text)]];
 }

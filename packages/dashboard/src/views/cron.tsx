@@ -9,7 +9,7 @@ import { visible } from '../format/visible.ts';
 import { link } from '../session/route.ts';
 import { command } from '../session/session.ts';
 
-/** Events that are published later, or again and again. */
+/** Scheduled events, once or recurring. */
 export function CronPanel(): VNode {
   const jobs = useLive(() => command('op.cron.list', { limit: 500 }), 3_000);
   const columns: readonly Column<CronJob>[] = [

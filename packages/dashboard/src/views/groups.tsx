@@ -11,7 +11,7 @@ import { visible, visibleLine } from '../format/visible.ts';
 import type { At } from '../model/at.ts';
 import { command } from '../session/session.ts';
 
-/** Groups of one channel whose state is asked for; more would make the page a load of its own. */
+/** Maximum groups of a channel to query, to limit the load from this page. */
 const MOST = 20;
 
 async function groupsOf({ room, channel }: At): Promise<GroupInfo[]> {
@@ -21,7 +21,7 @@ async function groupsOf({ room, channel }: At): Promise<GroupInfo[]> {
   );
 }
 
-/** Who works on a channel together, how far they are, and what they gave up. */
+/** The consumer groups of a channel, their progress and dead letters. */
 export function GroupsPanel(at: At): VNode {
   const groups = useLive(() => groupsOf(at), 3_000, `${at.room}:${at.channel}`);
   const [chosen, choose] = useState<string>();

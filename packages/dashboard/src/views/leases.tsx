@@ -10,7 +10,7 @@ import { command } from '../session/session.ts';
 
 type Lease = CommandResult<'op.lease.list'>['leases'][number];
 
-/** Who holds which keys, and until when. */
+/** The leased keys, their holders and expiry. */
 export function LeasesPanel(): VNode {
   const leases = useLive(() => command('op.lease.list', { limit: 500 }), 2_000);
   const columns: readonly Column<Lease>[] = [

@@ -4,7 +4,7 @@ import { bytes, count, short } from '../format/quantity.ts';
 import { ask } from '../session/http.ts';
 import { isAtLeast } from '../session/session.ts';
 
-/** What the server tells admins of a client's line. */
+/** The traffic of a client's connection, for admins. */
 interface Line {
   readonly address: string;
   readonly received: number;
@@ -18,7 +18,7 @@ type Rates = Readonly<Record<Counted, number>>;
 
 const EVERY_MS = 1_500;
 
-/** What goes over a client's line now, as names and values; nothing for whoever may not see it. */
+/** The current traffic of a client's connection, as names and values; empty without permission. */
 export function useLine(id: string): { readonly facts: [name: string, value: string][]; readonly problem: string } {
   const isAdmin = isAtLeast('admin');
   const line = useLive<Line | null>(
@@ -41,7 +41,7 @@ export function useLine(id: string): { readonly facts: [name: string, value: str
   return { facts, problem };
 }
 
-/** How fast the figures grew between the last two answers; undefined before the second. */
+/** The growth rates between the last two responses; undefined before the second. */
 function useRates(line: Line | null, id: string): Rates | undefined {
   const last = useRef<{ line: Line; id: string; at: number }>(undefined);
   const [rates, setRates] = useState<{ id: string; of: Rates }>();

@@ -21,7 +21,7 @@ const COLUMNS: readonly Column<Happening>[] = [
   { name: 'Node', cell: ({ node }) => node, tight: true },
 ];
 
-/** What happens on the server, the newest first. */
+/** The server's events, newest first. */
 export function LogView(): VNode {
   const [events, setEvents] = useState('');
   const [text, setText] = useState('');

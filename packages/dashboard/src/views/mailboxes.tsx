@@ -10,7 +10,7 @@ import { visible } from '../format/visible.ts';
 import { ask } from '../session/http.ts';
 import { command } from '../session/session.ts';
 
-/** Mailboxes that are listed, and of how many of those in which mail waits it is asked who reads them. */
+/** Maximum listed mailboxes, and maximum mailboxes with mail whose readers are queried. */
 const MOST = 100;
 const MOST_ASKED = 20;
 
@@ -20,7 +20,7 @@ interface Mailbox {
   readonly pending: number;
   readonly bytes: number;
   readonly oldest_ms: number;
-  /** Of its readers; undefined where it was not asked, null where nobody has ever read. */
+  /** The consumer group of its readers; undefined if it was not queried, null if it has never been read. */
   readonly inbox: GroupInfo | null | undefined;
 }
 
@@ -31,9 +31,9 @@ interface Listed {
 
 async function readMailboxes(): Promise<{ mailboxes: readonly Mailbox[]; isAll: boolean }> {
   const { mailboxes, next } = await ask<Listed>(`v1/mailboxes?limit=${MOST}`);
-  // What waits for longest is what one looks for.
+  // Longest waiting first.
   const sorted = [...mailboxes].sort((one, other) => other.oldest_ms - one.oldest_ms);
-  // Where nothing waits the inbox rests, and is not woken to tell so.
+  // Inboxes without mail are idle, and are not activated for this.
   const waiting = sorted.filter(({ pending }) => pending > 0).slice(0, MOST_ASKED);
   const inboxes = await Promise.all(waiting.map(({ channel }) => readInbox(channel)));
   const known = new Map(waiting.map(({ channel }, index) => [channel, inboxes[index]]));
@@ -43,7 +43,7 @@ async function readMailboxes(): Promise<{ mailboxes: readonly Mailbox[]; isAll: 
   };
 }
 
-/** The state of a mailbox's readers; null where nobody has ever read. */
+/** The consumer group of a mailbox's readers; null if it has never been read. */
 async function readInbox(channel: string): Promise<GroupInfo | null> {
   try {
     return await command('group.info', { room: MAIL_ROOM, channel, group: INBOX });
@@ -73,7 +73,7 @@ function Readers({ inbox, pending }: Pick<Mailbox, 'inbox' | 'pending'>): VNode 
   return <Badge tone={pending > 0 ? 'warn' : ''}>{inbox === null ? 'nobody yet' : 'nobody'}</Badge>;
 }
 
-/** What waits for whom. */
+/** The mailboxes with waiting mail. */
 export function MailboxesPanel(): VNode {
   const listed = useLive(readMailboxes, 4_000);
   return (

@@ -9,10 +9,10 @@ import { visible, visibleLine } from '../format/visible.ts';
 import { link } from '../session/route.ts';
 import { client, isAtLeast, welcome } from '../session/session.ts';
 
-/** What members show of themselves, by client id. */
+/** The presence states of members, by client id. */
 type States = ReadonlyMap<string, unknown>;
 
-/** Who is in a channel, with what they show of themselves. */
+/** The members of a channel, with their states. */
 export function Members({ info }: { readonly info: CommandResult<'channel_info'> }): VNode {
   const states = useStates(info);
   const columns: Column<MemberRecord>[] = [
@@ -54,7 +54,7 @@ function Named({ member: { client_id, screen_name } }: { readonly member: Member
   );
 }
 
-/** Watches the states; where presence is switched off there are none. */
+/** Watches the states; empty if presence is disabled. */
 function useStates({ room, channel }: CommandResult<'channel_info'>): States {
   const [states, setStates] = useState<States>(new Map());
   const { value: now } = client;

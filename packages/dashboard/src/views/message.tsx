@@ -13,7 +13,7 @@ import { link } from '../session/route.ts';
 import { disconnect, isAtLeast, may } from '../session/session.ts';
 import { block } from './blocking.ts';
 
-/** All of one message, who sent it, and what can be done about that. */
+/** One message in full, its sender, and actions. */
 export function MessageView({
   envelope,
   onClose,

@@ -15,14 +15,14 @@ const COLUMNS: readonly Column<OmegaEvent>[] = [
   { name: 'Payload', cell: ({ payload }) => <code>{visibleLine(preview(payload, 200), 201)}</code> },
 ];
 
-/** The lane and its last signals. */
+/** The lane and its latest signals. */
 async function readLane(): Promise<{ status: CommandResult<'op.omega.status'>; events: readonly OmegaEvent[] }> {
   const status = await command('op.omega.status', {});
   const events = status.enabled ? (await command('op.omega.list_events', { limit: 100 })).events : [];
   return { status, events: [...events].reverse() };
 }
 
-/** The experimental lane: whether it is on, and what was signalled. */
+/** The experimental lane: its state and its signals. */
 export function OmegaPanel(): VNode {
   const lane = useLive(readLane, 3_000);
   if (lane.value === undefined) return <Empty title={lane.problem === '' ? 'Asking for the lane…' : lane.problem} />;

@@ -16,7 +16,7 @@ const PARTS = [
   { title: 'Omega', view: OmegaPanel, needs: 'op.omega.status' },
 ] as const;
 
-/** What the server does by itself: posts, timed events, kept values. */
+/** The server's operators: webhooks, scheduled events, stored values. */
 export function OperatorsView(): VNode {
   const parts = PARTS.filter(({ needs }) => may(needs));
   const [title, setTitle] = useState<string>(parts[0]?.title ?? '');

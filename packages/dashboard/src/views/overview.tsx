@@ -66,7 +66,7 @@ interface Tile {
   readonly tone?: Tone;
 }
 
-/** How the bus is, at a glance and over the last quarter of an hour. */
+/** The state of the bus, now and over the last quarter of an hour. */
 export function OverviewView(): VNode {
   const status = useLive<ServerStatus>(statusOf, 3_000);
   const clients = useLive(

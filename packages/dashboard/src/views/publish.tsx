@@ -8,10 +8,10 @@ import type { At } from '../model/at.ts';
 import { client, command, sentenceOf } from '../session/session.ts';
 import { fieldsOf, SchemaFields } from './schema-fields.tsx';
 
-/** How long one has to stop typing before the bus is asked, milliseconds. */
+/** Debounce time before the bus is queried, milliseconds. */
 const PAUSE_MS = 350;
 
-/** Writes a message, tells what would come of it, and sends it. */
+/** A form to write, check and publish a message. */
 export function PublishForm({ room, channel }: At): VNode {
   const [text, setText] = useState('{"text": "hello"}');
   const payload = parse(text);
@@ -52,7 +52,7 @@ export function PublishForm({ room, channel }: At): VNode {
   );
 }
 
-/** What would come of sending, in a line. */
+/** A one-line summary of what would happen. */
 function Outlook({ of: { publish, receivers } }: { readonly of: Explanation }): VNode {
   const { allowed, reason, error_code: code, casil, schema } = publish;
   const isRedacted = casil?.decision === 'ALLOW_WITH_REDACTION';
@@ -71,7 +71,7 @@ function Outlook({ of: { publish, receivers } }: { readonly of: Explanation }): 
   );
 }
 
-/** The payload, or why it is none. */
+/** The payload, or why it is invalid. */
 function parse(text: string): JsonObject | string {
   try {
     const value: unknown = JSON.parse(text);

@@ -12,7 +12,7 @@ import { credentials } from '../session/credentials.ts';
 import { questions, settle, subject } from '../session/questions.ts';
 import { callOneself, client, welcome } from '../session/session.ts';
 
-/** Requests that wait for whoever looks at this page. */
+/** Requests that wait for the user of this page. */
 export function QuestionsPanel(): VNode {
   const { value: open } = questions.open;
   const { value: refused } = questions.refused;
@@ -96,7 +96,7 @@ function Asked({ question }: { readonly question: Question }): VNode {
   );
 }
 
-/** How long there is time; counts down. */
+/** A countdown to the deadline. */
 function Deadline({ at }: { readonly at: string | null }): VNode | null {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -112,7 +112,7 @@ function Deadline({ at }: { readonly at: string | null }): VNode | null {
   );
 }
 
-/** Where nobody signs in, one says who one is. */
+/** Without authentication, users choose a name. */
 function YourName(): VNode {
   const [name, setName] = useState(subject.value ?? '');
   const { value: known } = subject;
@@ -136,7 +136,7 @@ function YourName(): VNode {
   );
 }
 
-/** Answers the connection that asked; when it is gone, the mailbox of whoever that was. */
+/** Replies to the requesting connection or, if that is closed, to the mailbox of its subject. */
 async function sendAnswer({ id, from, subject: asker }: Question, payload: JsonObject): Promise<void> {
   const { value: now } = client;
   if (now === null) throw new ArqonBusError('NOT_CONNECTED', 'There is no session.');

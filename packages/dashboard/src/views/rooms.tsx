@@ -9,17 +9,17 @@ import { go, link, place } from '../session/route.ts';
 import { ChannelView } from './channel.tsx';
 import { ChannelTree } from './channel-tree.tsx';
 
-/** Channels that are listed; more are found by the search, which the server does. */
+/** Maximum listed channels; others are found by the server-side search. */
 const MOST = 500;
 
 interface Listed {
   readonly channels: readonly ChannelSummary[];
   readonly next: string | null;
-  /** Events a second, by `room:channel`. */
+  /** Events per second, by `room:channel`. */
   readonly rates: ReadonlyMap<string, number>;
 }
 
-/** All rooms with their channels, and the channel that was chosen. */
+/** All rooms with their channels, and the selected channel. */
 export function RoomsView(): VNode {
   const [, room, channel] = place.value;
   const [search, setSearch] = useState('');
@@ -74,7 +74,7 @@ export function RoomsView(): VNode {
   );
 }
 
-/** A glob of the server for what somebody typed. */
+/** Converts search input to a glob for the server. */
 function globOf(text: string): string {
   const plain = text.replaceAll(/[^A-Za-z0-9._:/*-]/g, '');
   return plain.includes('*') ? plain : plain.includes(':') ? `${plain}*` : `*${plain}*`;

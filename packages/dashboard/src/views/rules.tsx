@@ -8,7 +8,7 @@ import { visibleLine } from '../format/visible.ts';
 import type { At } from '../model/at.ts';
 import { command } from '../session/session.ts';
 
-/** What holds for a channel, and which rule says so. */
+/** The effective settings of a channel, and the rules they come from. */
 export function RulesPanel({ room, channel }: At): VNode {
   const told = useLive<Explanation>(() => command('op.rules.explain', { room, channel }), 5_000, `${room}:${channel}`);
   if (told.value === undefined) return <Empty title={told.problem === '' ? 'Asking for the rules…' : told.problem} />;

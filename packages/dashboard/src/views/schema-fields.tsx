@@ -2,7 +2,7 @@ import type { JsonObject } from '@arqonbus/protocol';
 import type { VNode } from 'preact';
 import { Choice, Field } from '../components/parts.tsx';
 
-/** A property of a channel's schema that one field can hold. */
+/** A schema property that fits a single form field. */
 export interface SchemaField {
   readonly name: string;
   readonly type: 'string' | 'number' | 'boolean';
@@ -12,7 +12,7 @@ export interface SchemaField {
 
 const MAX_FIELDS = 20;
 
-/** The plain properties of a schema; what is nested is written as JSON. */
+/** The scalar properties of a schema; nested ones are edited as JSON. */
 export function fieldsOf(schema: JsonObject | boolean | undefined): SchemaField[] {
   if (typeof schema !== 'object') return [];
   const { properties, required } = schema as { properties?: unknown; required?: unknown };
@@ -35,7 +35,7 @@ interface FieldsProps {
   readonly onChange: (value: JsonObject) => void;
 }
 
-/** A field for each plain property of the channel's schema; the JSON below says the same. */
+/** A field for each scalar property of the channel's schema; in sync with the JSON below. */
 export function SchemaFields({ fields, value, onChange }: FieldsProps): VNode {
   const set = (name: string, given: unknown): void => {
     const next: JsonObject = { ...value };

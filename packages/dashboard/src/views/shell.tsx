@@ -21,9 +21,9 @@ interface View {
   readonly path: string;
   readonly title: string;
   readonly view: ComponentType;
-  /** Whether the role of the session may see it. */
+  /** Whether the session's role may see it. */
   readonly isOpen: () => boolean;
-  /** How much there is in it that waits for a person. */
+  /** The number of items that wait for a person. */
   readonly waiting?: () => number;
 }
 
@@ -44,7 +44,7 @@ const VIEWS: readonly View[] = [
   { path: 'log', title: 'Log', view: LogView, isOpen: () => isAtLeast('admin') },
 ];
 
-/** The frame around all views: where one is, whether the line is there, who one is. */
+/** The frame around all views: navigation, connection state, identity. */
 export function Shell(): VNode {
   const [path = 'overview'] = place.value;
   const chosen = VIEWS.find((one) => one.path === path && one.isOpen());
@@ -53,7 +53,7 @@ export function Shell(): VNode {
   useEffect(() => {
     document.title = `${chosen?.title ?? 'Not found'} · ArqonBus`;
     main.current?.scrollTo(0, 0);
-    // On a narrow screen the list of views is longer than the screen.
+    // On a narrow screen the navigation is wider than the screen.
     nav.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }, [chosen?.title]);
   const Shown = chosen?.view;
@@ -75,7 +75,7 @@ export function Shell(): VNode {
           ))}
         </ul>
       </nav>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no pointer must be able to scroll it */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: keyboard users must be able to scroll it */}
       <main class="main" ref={main} tabIndex={0}>
         {phase.value === 'away' && (
           <Note tone="warn">

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { Choice, Field, Note, Panel } from '../components/parts.tsx';
 import { phase, refusal, signIn } from '../session/session.ts';
 
-/** Asks who it is; while the first connection is made, it says so. */
+/** The sign-in form; shows a status during the first connection. */
 export function SignIn(): VNode {
   const [kind, setKind] = useState('token');
   const [secret, setSecret] = useState('');

@@ -1,7 +1,7 @@
 import type { ServerStatus } from '@arqonbus/protocol';
 import { command } from '../session/session.ts';
 
-/** What the server tells of itself, as far as the role shows it. */
+/** The server's status, as visible to the role. */
 export function statusOf(): Promise<ServerStatus> {
   return command('status', {});
 }

@@ -15,7 +15,7 @@ type Entry = NonNullable<CommandResult<'op.store.list'>['entries']>[number];
 
 const PAGE = 100;
 
-/** The keys of a namespace, with their values and versions. */
+/** The keys of a namespace, with values and versions. */
 export function StorePanel(): VNode {
   const [namespace, setNamespace] = useState('default');
   const [prefix, setPrefix] = useState('');

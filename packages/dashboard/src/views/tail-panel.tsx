@@ -8,7 +8,7 @@ import { EVERYTHING, type Filter, matcher } from '../model/filter.ts';
 import type { Row, Tail } from '../model/tail.ts';
 import { command, sentenceOf } from '../session/session.ts';
 
-/** Messages of one page of history. */
+/** Messages per page of history. */
 const PAGE = 200;
 
 const TYPES: readonly (readonly [string, string])[] = [
@@ -23,7 +23,7 @@ interface TailPanelProps extends At {
   readonly onChoose: (row: Row) => void;
 }
 
-/** The messages of a channel, as they come and back to the first that is kept. */
+/** The messages of a channel, live and back to the oldest stored one. */
 export function TailPanel({ tail, room, channel, chosen, onChoose }: TailPanelProps): VNode {
   const [filter, setFilter] = useState<Filter>(EVERYTHING);
   const { isAtStart, problem, readOlder } = useHistory(tail, { room, channel });
@@ -103,7 +103,7 @@ export function TailPanel({ tail, room, channel, chosen, onChoose }: TailPanelPr
   );
 }
 
-/** Reads history page by page, towards the beginning. */
+/** Reads history backwards, page by page. */
 function useHistory(tail: Tail, at: At): { isAtStart: boolean; problem: string; readOlder: () => void } {
   const [isAtStart, setAtStart] = useState(false);
   const [problem, setProblem] = useState('');

@@ -7,15 +7,15 @@ import { type Happening, Happenings } from '../model/happenings.ts';
 import { ask } from '../session/http.ts';
 
 /**
- * How often the feed is read for what goes over no channel, events of the server itself and of other tenants; and where
- * the grants show no channel of telemetry. Milliseconds.
+ * Polling interval of the feed for events without a channel: those of the server itself and of other tenants; and the
+ * interval if the grants cover no telemetry channel. Milliseconds.
  */
 const FEED_MS = 10_000;
 const ALONE_MS = 2_000;
 const CHANNEL = 'telemetry-stream';
 const JOINED_WITH = 100;
 
-/** The last events, newest first, as they happen; `problem` says why there are none. */
+/** The latest events, newest first, live; `problem` says why there are none. */
 export function useHappenings(
   events: string,
   limit: number,
@@ -30,7 +30,7 @@ export function useHappenings(
     for (const one of feed.value ?? []) happenings.take(one);
   }, [feed.value, happenings]);
   const problem = useSubscription(at, {
-    // What happened between the reading of the feed and the join.
+    // Covers the time between reading the feed and joining.
     history: JOINED_WITH,
     take: ({ payload }) => happenings.take(payload),
   });
@@ -42,7 +42,7 @@ async function readFeed(events: string, limit: number): Promise<readonly Happeni
   return (await ask<{ events: Happening[] }>(`telemetry/events?${query}`)).events;
 }
 
-/** Where the server tells what happens; its room may be called otherwise. Null until that is known. */
+/** The server's telemetry channel, whose room is configurable. Null until it is known. */
 function useTelemetryChannel(): At | null {
   const [at, setAt] = useState<At | null>(null);
   const found = useLive(

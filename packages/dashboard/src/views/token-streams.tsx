@@ -15,7 +15,7 @@ import { command } from '../session/session.ts';
 const MOST = 100;
 const TONES: Readonly<Record<string, Tone>> = { streaming: 'accent', complete: 'good', cancelled: 'warn' };
 
-/** Texts that are being written, and one of them as it grows. */
+/** Open token streams, and the live text of one. */
 export function TokenStreamsPanel(): VNode {
   const listed = useLive(() => command('stream.list', { limit: MOST }), 1_500);
   const [chosen, choose] = useState<StreamSummary>();
@@ -74,7 +74,7 @@ interface ReaderProps {
 }
 
 function Reader({ of: { stream_id: id, room, channel, sender }, onClose }: ReaderProps): VNode {
-  // One for each channel: a membership brings the streams of its channel.
+  // One per channel: a membership receives all streams of its channel.
   const texts = useMemo(() => new StreamTexts(), [room, channel]);
   const problem = useSubscription({ room, channel }, { history: 0, take: (envelope) => texts.take(envelope) });
   const known = texts.shown.value.get(id);
@@ -109,7 +109,7 @@ function Reader({ of: { stream_id: id, room, channel, sender }, onClose }: Reade
       {known !== undefined && known.length > known.text.length && (
         <span class="muted">The last {count(known.text.length)} of them:</span>
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no pointer must be able to scroll it */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: keyboard users must be able to scroll it */}
       <pre class="stream-text" ref={box} tabIndex={0}>
         {visible(known?.text ?? '')}
       </pre>

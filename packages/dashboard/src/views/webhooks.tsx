@@ -10,7 +10,7 @@ import { ago, count } from '../format/quantity.ts';
 import { visible, visibleLine } from '../format/visible.ts';
 import { command } from '../session/session.ts';
 
-/** Addresses that events are posted to, and what was given up. */
+/** Webhook rules and their dead letters. */
 export function WebhooksPanel(): VNode {
   const hooks = useLive(() => command('op.webhook.list', { limit: 500 }), 3_000);
   const [chosen, choose] = useState<string>();

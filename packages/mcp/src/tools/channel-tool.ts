@@ -5,19 +5,19 @@ import type { Tool } from '../tool.ts';
 import { publish } from './talk.ts';
 
 const MAX_NAME = 64;
-/** A schema that would fill a model's context is left to the bus, which checks by it all the same. */
+/** A larger schema would fill a model's context and is omitted; the bus enforces it anyway. */
 const MAX_SCHEMA = 8_192;
-/** How long a list of tools waits for a schema, milliseconds. */
+/** How long the tool list waits for a schema, milliseconds. */
 const SCHEMA_MS = 2_000;
 
-/** A channel as a tool of its own, with the channel's schema as its arguments. Throws INVALID_ARGUMENT. */
+/** A channel as a separate tool, with the channel's schema as its arguments. Throws INVALID_ARGUMENT. */
 export async function channelTool(agent: Agent, channel: string): Promise<Tool> {
   const schema = await schemaOf(agent, channel);
   const jsonSchema = { input: () => schema, output: () => schema };
   return {
     name: toolName(channel),
     description: `Publish to ${channel}; the arguments are the data.`,
-    // The bus checks them: what it refuses, it says why.
+    // The bus validates them and explains its refusals.
     input: {
       '~standard': { version: 1, vendor: 'arqonbus', validate: (value: unknown) => ({ value }), jsonSchema },
     } as unknown as Tool['input'],
@@ -25,7 +25,7 @@ export async function channelTool(agent: Agent, channel: string): Promise<Tool> 
   };
 }
 
-/** Throws INVALID_ARGUMENT for what is no channel, and for two whose tools would have one name. */
+/** Throws INVALID_ARGUMENT for an invalid channel, and for two channels with the same tool name. */
 export function checkChannels(channels: readonly string[]): void {
   const names = new Map<string, string>();
   for (const channel of channels) {
@@ -37,7 +37,7 @@ export function checkChannels(channels: readonly string[]): void {
   }
 }
 
-/** `publish_ROOM_CHANNEL`: letters, digits, `_` and `-`, at most 64. Throws INVALID_ARGUMENT for what is no channel. */
+/** `publish_ROOM_CHANNEL`: letters, digits, `_` and `-`, at most 64. Throws INVALID_ARGUMENT for an invalid channel. */
 function toolName(channel: string): string {
   const { room, channel: name } = readChannel(channel);
   return `publish_${room}_${name}`.replace(/[^\w-]/g, '_').slice(0, MAX_NAME);
@@ -45,7 +45,7 @@ function toolName(channel: string): string {
 
 async function schemaOf(agent: Agent, channel: string): Promise<Readonly<Record<string, unknown>>> {
   const schema = await agent.schemaOf(channel, { timeoutMs: SCHEMA_MS }).catch((error: unknown) => {
-    // The bus is away, or refuses this agent: whoever calls the tool is told.
+    // The bus is unavailable or refuses this agent; the call of the tool will report it.
     if (error instanceof ArqonBusError) return undefined;
     throw error;
   });

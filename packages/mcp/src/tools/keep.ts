@@ -3,11 +3,11 @@ import { cut, NOTE } from '../message.ts';
 import { invalid } from '../place.ts';
 import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 
-/** Of a lease that an agent does not ask a time for: long enough to think, short enough to be missed. */
+/** Default lease duration: long enough for a model to think, and short enough to free abandoned keys soon. */
 const TTL_SECONDS = 120;
 const PAGE = 50;
 
-/** remember, recall, claim, release: what outlives a conversation, and what one agent has at a time. */
+/** remember, recall, claim, release: stored values and exclusive leases. */
 export const KEEP: readonly Tool[] = [
   tool(
     'remember',
@@ -56,7 +56,7 @@ export const KEEP: readonly Tool[] = [
         return told(await client.command('op.lease.renew', { lease_id: lease, ttl_seconds: ttl }, { signal }), lease);
       }
       if (keys.length === 0) throw invalid('Name the keys to claim, or the lease to have longer.');
-      // It is kept while the line is away: nobody renews it but the agent itself.
+      // Kept across lost connections; only the agent itself renews it.
       const args = { keys, ttl_seconds: ttl, wait_ms: seconds(wait), keep: true };
       const granted = await client.command('op.lease.acquire', args, { signal, timeoutMs: seconds(wait) + 10_000 });
       return { ...told(granted, granted.lease_id), keys: granted.keys };

@@ -4,12 +4,12 @@ import { fit, NOTE, senderOf } from '../message.ts';
 import { invalid, readChannel } from '../place.ts';
 import { type Call, OBJECT, type Tool, tool } from '../tool.ts';
 
-/** Of a list that a model is given. */
+/** Page size of lists for a model. */
 const PAGE = 100;
-/** How the id of a connection begins. */
+/** Prefix of connection ids. */
 const CONNECTION = 'arq_client_';
 
-/** who_am_i, channels, who, join, explain: who and what there is. */
+/** who_am_i, channels, who, join, explain: information about clients and channels. */
 export const LOOK: readonly Tool[] = [
   tool('who_am_i', 'Your name and role.', z.strictObject({}), async ({ agent }) => {
     const { subject, name, role } = await agent.identity();
@@ -62,7 +62,7 @@ export const LOOK: readonly Tool[] = [
     z.strictObject({ channel: z.string() }),
     async (call, { channel }) => {
       const { client } = call.agent;
-      // It lasts longer than this call, so that the call's signal must not end it.
+      // It outlasts this call, so the call's signal must not end it.
       const joined = await client.join(channelOf(channel));
       const { sequence, epoch, members } = joined;
       const schema = await call.agent.schemaOf(channel, { signal: call.signal });
@@ -118,7 +118,7 @@ async function find(
   return { note: NOTE, clients: fitting, ...(isMore ? { more: true } : {}) };
 }
 
-/** Receivers as models know them: those without a subject are counted, not named. */
+/** The subjects among the receivers; those without one are counted but not named. */
 function subjectsOf(names: readonly string[]): string[] {
   return names.filter((name) => !name.startsWith(CONNECTION)).map((name) => `@${name}`);
 }

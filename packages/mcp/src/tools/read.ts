@@ -8,10 +8,10 @@ import { MAX_PLACES, waitFor } from '../waiting.ts';
 
 const MAX_LIMIT = 100;
 const LIMIT = 20;
-/** How long a call that does not wait tries to get an answer, a restart of the bus included, milliseconds. */
+/** Time limit of a call without a wait, including a restart of the bus, milliseconds. */
 const READ_MS = 20_000;
 
-/** read, wait: what others say. */
+/** read, wait: receive messages. */
 export const READ: readonly Tool[] = [
   tool(
     'read',

@@ -6,12 +6,12 @@ import { readChannel } from '../place.ts';
 import { readReplyTo } from '../reply-to.ts';
 import { type Call, MESSAGE_ID, OBJECT, seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 
-/** How long the bus may take to accept a message, a restart of it included, milliseconds. */
+/** Time limit for the bus to accept a message, including its restart, milliseconds. */
 const SEND_MS = 30_000;
-/** Why a target could not be reached, so that the next one is tried. */
+/** Errors after which the next target is tried. */
 const UNREACHED = new Set(['TARGET_NOT_FOUND', 'FEATURE_MISSING', 'NOT_FOUND']);
 
-/** publish, send, reply, request: what an agent says. */
+/** publish, send, reply, request: send messages. */
 export const TALK: readonly Tool[] = [
   tool(
     'publish',
@@ -89,7 +89,7 @@ export async function publish(
   return { id: sent.id, ...stored, delivered, ...(duplicate ? { duplicate } : {}) };
 }
 
-/** Sends under an id that is told when nobody knows what became of it: sent again under that id it is one message. */
+/** Sends with an id that is reported if the outcome is unknown: repeating the call with it has no further effect. */
 async function safely<T>({ signal }: Call, given: string | undefined, send: (rest: Rest) => Promise<T>): Promise<T> {
   const id = given ?? newId();
   try {
@@ -120,7 +120,7 @@ async function replyTo(
   }
 }
 
-/** A subject's mailbox, unless its live connections are meant (`sub:NAME`). */
+/** A subject's mailbox, or its live connections (`sub:NAME`). */
 function readTarget(to: string): string {
   return to.startsWith('sub:') || to.startsWith('@') ? to : `@${to}`;
 }
@@ -130,7 +130,7 @@ function channelOf(text: string): string {
   return `${room}:${channel}`;
 }
 
-/** What a promise gives in time; else that it is not known yet. */
+/** The result of a promise within a time limit; otherwise reports that it is not known yet. */
 async function within(promise: Promise<object>, ms: number, signal: AbortSignal): Promise<object> {
   const over = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
   return new Promise((resolve, reject) => {

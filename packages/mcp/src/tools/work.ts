@@ -4,7 +4,7 @@ import { readQueue } from '../place.ts';
 import { MAX_WORK, takeSoon } from '../reading.ts';
 import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 
-/** take, done, give_back: work that one agent has at a time. */
+/** take, done, give_back: leased work. */
 export const WORK: readonly Tool[] = [
   tool(
     'take',

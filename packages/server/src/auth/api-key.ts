@@ -1,12 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { API_KEY_SUBJECT, type Principal } from '@arqonbus/bus';
 
-/** Gives the operator's principal for the right key, null for any other or none. */
+/** Returns the operator's principal for the right key, null for a wrong or missing one. */
 export type ApiKeyCheck = (presented: string | undefined) => Principal | null;
 
 /**
- * Compares in constant time: both sides are hashed first, so neither the length nor the place of the first difference
- * shows. An empty `expected` means that no key is configured, and nothing matches it.
+ * Compares in constant time: both sides are hashed first, which hides the length and the position of the first
+ * difference. An empty `expected` means that no key is configured, and nothing matches it.
  */
 export function createApiKeyCheck(expected: string): ApiKeyCheck {
   if (expected === '') return () => null;

@@ -10,7 +10,7 @@ import {
 } from '@arqonbus/bus';
 import { isChannelName, isChannelPattern, isRoomName, type Role, WILDCARD } from '@arqonbus/protocol';
 
-/** The decoded payload of a token: whatever JSON its issuer wrote. */
+/** The decoded payload of a token: arbitrary JSON from its issuer. */
 export type Claims = Readonly<Record<string, unknown>>;
 
 /** A claim that this server does not accept. The message names the claim and its rule, never the value. */
@@ -18,39 +18,39 @@ export class ClaimError extends Error {
   override readonly name = 'ClaimError';
 }
 
-/** Most entries of a `publish` or `subscribe` claim. */
+/** Maximum entries of a `publish` or `subscribe` claim. */
 export const MAX_GRANTS = 100;
-/** Longest glob of a grant, in characters. */
+/** Maximum length of a glob in a grant, in characters. */
 export const MAX_GRANT_LENGTH = 260;
-/** Most entries of a `join` claim. */
+/** Maximum entries of a `join` claim. */
 export const MAX_JOINS = 50;
-/** Longest `name`, in UTF-16 units. */
+/** Maximum length of `name`, in UTF-16 units. */
 const MAX_NAME_LENGTH = 256;
 
 const ROLES: readonly string[] = ['guest', 'user', 'admin'] satisfies readonly Role[];
 const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /**
- * One colon, and around it only what names are made of. Since every address has exactly one colon too, a star can
- * never reach across it from the room into the channel.
+ * One colon, with only name characters and stars around it. Every address also has exactly one colon, so a star never
+ * matches across it from the room into the channel.
  */
 const GRANT = /^[A-Za-z0-9._*-]+:[A-Za-z0-9._/*-]+$/;
-/** Globs of other things than channels: subjects, and `namespace/key` of the store. */
+/** Grants that are not about channels: subjects, and `namespace/key` of the store. */
 const SYNTAX: Readonly<Partial<Record<Action, RegExp>>> = {
   private: /^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u,
   store_read: /^[A-Za-z0-9._/*-]+\/[^\p{Cc}\p{Cs}]+$/u,
   store_write: /^[A-Za-z0-9._/*-]+\/[^\p{Cc}\p{Cs}]+$/u,
 };
-/** The largest time an ECMAScript Date holds, in milliseconds. */
+/** Maximum time of an ECMAScript Date, in milliseconds. */
 const MAX_TIME = 8.64e15;
-/** How far the clocks of issuer and server may be apart for `exp`, `nbf` and `iat`, in seconds. */
+/** Allowed clock difference between issuer and server for `exp`, `nbf` and `iat`, in seconds. */
 export const CLOCK_LEEWAY_SECONDS = 30;
 
 /**
- * Reads a principal out of verified claims (PROTOCOL section 7). Strict on purpose: a claim of the wrong type refuses
- * the token, since its issuer meant a restriction that cannot be read. `null` is a wrong type; only absence is absence.
- * Does not look at signature, issuer, audience or times, except that `exp` and {@link CLOCK_LEEWAY_SECONDS} make the end.
+ * Builds a principal from verified claims (PROTOCOL section 7). Deliberately strict: a claim of the wrong type refuses
+ * the token, because its issuer intended a restriction that cannot be read. `null` is a wrong type, not an absent
+ * claim. Does not check signature, issuer, audience or times; the expiry is `exp` plus {@link CLOCK_LEEWAY_SECONDS}.
  *
- * @throws {ClaimError} naming the first claim that is not acceptable.
+ * @throws {ClaimError} naming the first unacceptable claim.
  */
 export function principalFromClaims(claims: Claims): Principal {
   const role = readRole(own(claims, 'role'));
@@ -63,7 +63,7 @@ export function principalFromClaims(claims: Claims): Principal {
     role,
     tenant: tenant === '*' ? 'default' : tenant,
     grants: readGrants(claims),
-    // The leeway by which a token is still accepted is also how long a connection may go on with it.
+    // A connection may continue for the same leeway within which its token is still accepted.
     expiresAt: tokenExpiresAt === null ? null : tokenExpiresAt + CLOCK_LEEWAY_SECONDS * 1000,
     tokenExpiresAt,
     tokenId: readTokenId(own(claims, 'jti')),
@@ -75,7 +75,7 @@ export function principalFromClaims(claims: Claims): Principal {
   };
 }
 
-/** Own properties only: what hangs on a prototype is nobody's claim. */
+/** Own properties only: inherited ones are not claims. */
 export function own(claims: Claims, name: string): unknown {
   return Object.hasOwn(claims, name) ? claims[name] : undefined;
 }
@@ -99,22 +99,22 @@ function readSubject(value: unknown): string | null {
   if (typeof value !== 'string' || value === '' || value.length > MAX_SUBJECT_LENGTH || UNPRINTABLE.test(value)) {
     throw new ClaimError(`"sub" must be 1-${MAX_SUBJECT_LENGTH} characters without control characters`);
   }
-  // Or its bearer would share idempotence keys and owned jobs with the operator's API key.
+  // Otherwise its bearer would share idempotency keys and owned jobs with the operator's API key.
   if (value === API_KEY_SUBJECT) throw new ClaimError(`"sub" must not be "${API_KEY_SUBJECT}": it is reserved`);
   return value;
 }
 
-/** A token's id is the issuer's affair: one that cannot be revoked by it restricts nothing. */
+/** Token ids are up to the issuer: an unusable one only means that the token cannot be revoked by id. */
 function readTokenId(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null;
 }
 
-/** Checked with the token's times already. */
+/** Already validated with the token's times. */
 function readIssuedAt(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value * 1_000 : null;
 }
 
-/** The screen name that its bearer has, whatever it calls itself. */
+/** The screen name of the bearer, overriding the one it sends. */
 function readName(value: unknown): string | null {
   if (value === undefined) return null;
   if (typeof value !== 'string' || value === '' || value.length > MAX_NAME_LENGTH || UNPRINTABLE.test(value)) {
@@ -124,8 +124,8 @@ function readName(value: unknown): string | null {
 }
 
 /**
- * The claim `grants`, a list of globs an action, and the older claims `publish` and `subscribe`, which are short for
- * it: reading a channel includes its history and presence. A token with any of the three may do only what they list.
+ * Reads `grants`, lists of globs by action, and the older claims `publish` and `subscribe`, which are shorthands:
+ * subscribing to a channel includes its history and presence. A token with any of the three may do only what they list.
  */
 function readGrants(claims: Claims): Grants | null {
   const [given, publish, subscribe] = ['grants', 'publish', 'subscribe'].map((name) => own(claims, name));
@@ -167,7 +167,7 @@ function isAction(name: string): name is Action {
   return (ACTIONS as readonly string[]).includes(name);
 }
 
-/** What its bearer is made a member of as soon as it connects, as far as its grants allow. */
+/** Channels its bearer joins on connect, as far as its grants allow. */
 function readJoins(value: unknown): Pick<Principal, 'join'> {
   if (value === undefined) return {};
   const places = Array.isArray(value) && value.length <= MAX_JOINS ? value.map(readPlace) : [null];
@@ -186,7 +186,7 @@ function readPlace(value: unknown): { readonly room: string; readonly channel: s
 
 function readExpiry(value: unknown): number | null {
   if (value === undefined) return null;
-  // JSON can spell numbers that no clock reaches (1e999 is Infinity), and timers must not be set by them.
+  // JSON numbers can exceed any valid time (1e999 is Infinity), and must not be used for timers.
   if (typeof value !== 'number' || !(Math.abs(value * 1000) <= MAX_TIME - CLOCK_LEEWAY_SECONDS * 1000)) {
     throw new ClaimError('"exp" must be a time in seconds since 1970');
   }

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Query parameters that carry a token, in the order in which they are looked at. */
+/** Query parameters that can carry a token, in lookup order. */
 export const TOKEN_PARAMETERS: readonly string[] = ['token', 'access_token', 'auth_token'];
-/** Parameters whose values stay out of logs: the tokens, and what else identifies or authorizes its bearer. */
+/** Parameters whose values are never logged: tokens and other credentials. */
 const SECRET_PARAMETERS: ReadonlySet<string> = new Set([
   ...TOKEN_PARAMETERS,
   'refresh_token',
@@ -12,14 +12,14 @@ const SECRET_PARAMETERS: ReadonlySet<string> = new Set([
 ]);
 const SUBPROTOCOL_PREFIX = 'bearer.';
 const BEARER = /^bearer +(\S+)$/i;
-/** Anything that begins like a JWT's header, wherever it stands. */
+/** Anything that starts like a JWT header, anywhere in the text. */
 const JWT_LIKE = /eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?/g;
 const MASK = '***';
 
 /**
- * The token of a request, in the protocol's order: `Authorization: Bearer T`, a subprotocol entry `bearer.T`, the
- * query's `token`, `access_token` or `auth_token` (PROTOCOL section 1). The first one found counts, whether it is valid or not.
- * Null when there is none; other authorization schemes and empty values are none.
+ * Finds the token of a request, in the order of the protocol: `Authorization: Bearer T`, a subprotocol entry
+ * `bearer.T`, the query's `token`, `access_token` or `auth_token` (PROTOCOL section 1). The first one found is used,
+ * valid or not. Returns null if there is none; other authorization schemes and empty values are ignored.
  *
  * @param url the request target as the client sent it (`request.url`).
  */
@@ -30,8 +30,8 @@ export function extractToken(headers: IncomingHttpHeaders, url: string): string 
 }
 
 /**
- * The token in the cookie `name`, which only counts beside an `Origin`: browsers send cookies with whatever any page
- * asks for, so whoever asks here has to have checked that page's origin. Null for an empty `name`.
+ * The token in the cookie `name`, accepted only with an `Origin` header: browsers send cookies with requests from any
+ * page, so the caller must have checked that page's origin. Null for an empty `name`.
  */
 export function tokenFromCookie({ cookie, origin }: IncomingHttpHeaders, name: string): string | null {
   if (name === '' || cookie === undefined || origin === undefined) return null;
@@ -46,8 +46,8 @@ export function tokenFromCookie({ cookie, origin }: IncomingHttpHeaders, name: s
 }
 
 /**
- * The same request target with the values of secrets masked, for logs. Names are compared as the server decodes
- * them, so that `%74oken=` is masked like `token=`; everything else stays as it was sent.
+ * The request target with secret values masked, for logs. Names are compared decoded, so `%74oken=` is masked like
+ * `token=`; everything else is unchanged.
  */
 export function redactUrl(url: string): string {
   const mark = url.indexOf('?');

@@ -8,33 +8,36 @@ import {
   type JWTVerifyGetKey,
 } from 'jose';
 
-/** How long a fetched key set is trusted without asking again, in milliseconds. */
+/** How long a fetched key set stays valid, in milliseconds. */
 export const KEY_SET_MAX_AGE_MS = 600_000;
-/** Least time between two fetches that tokens cause: what strangers can make this server do to its issuer. */
+/** Minimum time between two fetches caused by tokens: limits the load that clients can put on the issuer. */
 export const KEY_SET_COOLDOWN_MS = 5_000;
-/** Least time from a failed fetch to the next one. */
+/** Minimum time between a failed fetch and the next one. */
 export const KEY_SET_RETRY_MS = 1_000;
-/** Longest wait for the key set's server, in milliseconds. */
+/** Timeout for fetching the key set, in milliseconds. */
 const KEY_SET_TIMEOUT_MS = 5_000;
-/** Largest answer that is taken for a key set, in bytes. */
+/** Maximum size of a key set response, in bytes. */
 export const MAX_KEY_SET_BYTES = 1_048_576;
-/** Most keys of a set; each token is compared with all of them. */
+/** Maximum keys of a set; each token is compared with all of them. */
 export const MAX_KEYS = 1_000;
 
-/** The key set could not be had. The message holds no part of a token. */
+/** The key set could not be fetched. The message contains no part of a token. */
 export class KeySetUnavailable extends Error {
   override readonly name = 'KeySetUnavailable';
 }
 
-/** Where verification keys come from. */
+/** A source of verification keys. */
 export interface KeySource {
-  /** The key that a token's header names; throws jose's `JWKSMultipleMatchingKeys`, which lists them, for several. */
+  /**
+   * The key named by a token's header; throws jose's `JWKSMultipleMatchingKeys`, which lists the candidates, if several
+   * match.
+   */
   readonly getKey: JWTVerifyGetKey;
-  /** Looks for newer keys, since none of the known ones fits a token; false when there cannot be any yet. */
+  /** Refetches the keys because none of them matched a token; false if there can be no newer ones yet. */
   renew(): Promise<boolean>;
 }
 
-/** A key set that does not change. Its keys without an id may have signed any token, also one that names a key. */
+/** A fixed key set. Keys without an id may have signed any token, even one that names a key. */
 export function localKeySet(document: JSONWebKeySet): KeySource {
   const byId = createLocalJWKSet(document);
   const nameless = createLocalJWKSet({ keys: document.keys.filter(({ kid }) => kid === undefined) });
@@ -53,10 +56,10 @@ export function localKeySet(document: JSONWebKeySet): KeySource {
 }
 
 /**
- * A key set at a URL: fetched by the first token, kept for {@link KEY_SET_MAX_AGE_MS}, and fetched again when none of
- * its keys fits a token (a rotation), at most once in {@link KEY_SET_COOLDOWN_MS}. Concurrent tokens share a fetch.
+ * A key set at a URL: fetched for the first token, cached for {@link KEY_SET_MAX_AGE_MS}, and refetched when no key
+ * matches a token (a rotation), at most once per {@link KEY_SET_COOLDOWN_MS}. Concurrent tokens share one fetch.
  *
- * While the server is unreachable, keys that are still fresh go on verifying; every other token is refused by
+ * While the URL is unreachable, keys that are still fresh continue to verify tokens; other tokens are refused with
  * {@link KeySetUnavailable}. Redirects are not followed.
  */
 export function remoteKeySet(url: URL): KeySource {
@@ -82,13 +85,13 @@ export function remoteKeySet(url: URL): KeySource {
   };
 }
 
-/** The shape of RFC 7517 section 5, as far as it must hold before single keys are looked at. */
+/** Checks the shape of RFC 7517 section 5; individual keys are checked later. */
 export function isKeySet(document: unknown): document is JSONWebKeySet {
   if (typeof document !== 'object' || document === null || !('keys' in document)) return false;
   return Array.isArray(document.keys) && document.keys.every((key) => typeof key === 'object' && key !== null);
 }
 
-/** jose pauses after a success only: a flood of tokens during an outage would become a flood of fetches. */
+/** jose only pauses after a success: without this, many tokens during an outage would cause many fetches. */
 function fetchWithPause(onFetched: (document: JSONWebKeySet) => void): FetchImplementation {
   let failedAt = Number.NEGATIVE_INFINITY;
   return async (url, options) => {
@@ -96,7 +99,7 @@ function fetchWithPause(onFetched: (document: JSONWebKeySet) => void): FetchImpl
     try {
       const response = await fetch(url, options);
       if (response.status !== 200) throw new KeySetUnavailable(`HTTP status ${response.status}`);
-      // Read here, so that a body that breaks off or holds something else counts as a failure as well.
+      // Read here so that a truncated or invalid body also counts as a failure.
       const document: unknown = JSON.parse(await readText(response));
       if (!isKeySet(document)) throw new KeySetUnavailable('the answer is not a JWK set');
       if (document.keys.length > MAX_KEYS) {

@@ -3,32 +3,32 @@ import { readFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
 import { isKeySet, type KeySource, localKeySet, remoteKeySet } from './jwks.ts';
 
-/** The algorithms that configuration may choose from; a token's own `alg` never chooses. */
+/** The configurable algorithms; a token's own `alg` never selects one. */
 export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
 
-/** Where verification keys come from. The algorithm decides which source counts; an empty text is a source not set. */
+/** The sources of verification keys. The algorithm determines which one is used; an empty string means not set. */
 export interface KeyOptions {
   readonly jwtAlgorithm: Algorithm;
-  /** For HS256, and looked at by no other algorithm. */
+  /** For HS256 only. */
   readonly jwtSecret: string;
-  /** Path of a PEM public key, an X.509 certificate, a JWK or a JWK set; for the other algorithms, like `jwksUrl`. */
+  /** Path of a PEM public key, X.509 certificate, JWK or JWK set; like `jwksUrl`, for the other algorithms. */
   readonly publicKeyFile: string;
   readonly jwksUrl: string;
 }
 
-/** A key setting with which no token could be verified safely. The message says what to change; it holds no key. */
+/** A key setting that cannot be used to verify tokens safely. The message says what to change and contains no key. */
 export class KeyError extends Error {
   override readonly name = 'KeyError';
 }
 
-/** Smallest RSA key, in bits, that RFC 7518 section 3.3 allows for RS256. */
+/** Minimum RSA key size for RS256 (RFC 7518 section 3.3), in bits. */
 const MIN_RSA_BITS = 2048;
 
 /**
- * Opens the key source that the algorithm needs. A file is read now; a key set at a URL is fetched when the first token
- * asks for it, so that the bus starts without its identity provider.
+ * Opens the key source for the configured algorithm. A file is read now; a key set at a URL is fetched for the first
+ * token, so that the bus can start while its identity provider is down.
  *
- * @throws {KeyError} when that source is missing or named twice, or does not fit the algorithm.
+ * @throws {KeyError} if that source is missing, is given twice, or does not fit the algorithm.
  */
 export async function openKeys(options: KeyOptions): Promise<KeySource> {
   const { jwtAlgorithm: algorithm, jwtSecret, publicKeyFile, jwksUrl } = options;
@@ -45,9 +45,9 @@ export async function openKeys(options: KeyOptions): Promise<KeySource> {
 }
 
 /**
- * The HS256 key of a secret. A public key is refused as a secret: everybody has it, so everybody could sign with it.
+ * The HS256 key for a secret. Refuses a public key as the secret, because anyone could sign tokens with it.
  *
- * @throws {KeyError} for an empty secret or one that is key material of another algorithm.
+ * @throws {KeyError} for an empty secret, or key material of another algorithm.
  */
 export function importSecret(secret: string): KeyObject {
   if (secret === '') throw new KeyError('HS256 needs a secret: set ARQONBUS_AUTH_JWT_SECRET.');
@@ -60,10 +60,11 @@ export function importSecret(secret: string): KeyObject {
 }
 
 /**
- * Public keys from the text of a file: PEM (public key or certificate), one JWK, or a JWK set. A token's `kid` must be
- * one of the set's, when both name one; a key without an id may have signed any token. A PEM key has no id and ignores it. Of a certificate only the key counts.
+ * Parses public keys from the text of a file: PEM (public key or certificate), one JWK, or a JWK set. If both have a
+ * `kid`, the token's must be in the set; a key without an id may have signed any token. A PEM key has no id, so `kid`
+ * is ignored. Only the key of a certificate is used.
  *
- * @param name stands for the text in messages: its path.
+ * @param name shown in messages for the text: its path.
  * @throws {KeyError} for anything unreadable, private, weak, or of another algorithm.
  */
 export function importPublicKeys(text: string, algorithm: Algorithm, name: string): KeySource {
@@ -74,12 +75,12 @@ export function importPublicKeys(text: string, algorithm: Algorithm, name: strin
   return singleKey(key);
 }
 
-/** Whatever a token says of the key that signed it. */
+/** Always uses this key, whatever the token's header says. */
 function singleKey(key: KeyObject): KeySource {
   return { getKey: () => key, renew: async () => false };
 }
 
-/** @throws {KeyError} when tokens of `algorithm` cannot be signed or verified with `key`. */
+/** @throws {KeyError} if tokens of `algorithm` cannot be signed or verified with `key`. */
 export function assertFits(key: KeyObject, algorithm: Algorithm, name: string): void {
   const type = key.asymmetricKeyType;
   const { modulusLength = 0, namedCurve = '' } = key.asymmetricKeyDetails ?? {};
@@ -101,7 +102,7 @@ function importJwks(text: string, algorithm: Algorithm, name: string): KeySource
     return jwk.kid === undefined ? singleKey(key) : localKeySet({ keys: [jwk] });
   }
   if (document.keys.some(holdsSecret)) throw secretInFile(name);
-  // A set may serve other purposes beside ours; jose picks by `kid`, `alg` and `use` for each token.
+  // A set may also contain keys for other purposes; jose selects by `kid`, `alg` and `use` for each token.
   if (!document.keys.some((jwk) => isUsable(jwk, algorithm))) {
     throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
   }
@@ -138,7 +139,7 @@ function secretInFile(name: string): KeyError {
   );
 }
 
-/** Parsers quote their input in errors; here that may be a key, so their words are not passed on. */
+/** Parser errors quote their input, which may be a key here, so they are not passed on. */
 function readable<T>(parse: () => T, name: string): T {
   try {
     return parse();

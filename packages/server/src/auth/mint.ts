@@ -4,51 +4,51 @@ import { type Claims, principalFromClaims } from './claims.ts';
 import { type Algorithm, assertFits, importSecret, KeyError } from './keys.ts';
 import { MAX_TOKEN_LENGTH, type Verification, type Verifier } from './verifier.ts';
 
-/** What signs: the shared secret for HS256, an unencrypted private key in PEM for the other algorithms. */
+/** The signing key: the shared secret for HS256, an unencrypted PEM private key for the other algorithms. */
 export type SigningKey =
   | { readonly algorithm: 'HS256'; readonly secret: string }
   | { readonly algorithm: Exclude<Algorithm, 'HS256'>; readonly privateKey: string };
 
-/** Claims of a token to be made; what is missing is left out of it, and means what PROTOCOL section 7 says. */
+/** Claims of a new token. Missing ones are omitted from it, with the defaults of PROTOCOL section 7. */
 export interface TokenRequest {
   readonly sub?: string;
-  /** The screen name that its bearer cannot change. */
+  /** The screen name, which the bearer cannot change. */
   readonly name?: string;
   readonly role?: string;
   readonly tenant?: string;
   /** Globs `room:channel`; an empty list allows nothing. */
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
-  /** What else they may do: globs by action, as the claim `grants` lists them. */
+  /** Further permissions: globs by action, as in the claim `grants`. */
   readonly grants?: Readonly<Record<string, readonly string[]>>;
-  /** What they are made members of as soon as they connect: `room:channel`. */
+  /** Channels to join on connect, as `room:channel`. */
   readonly join?: readonly string[];
   readonly telemetry?: boolean;
-  /** May make jobs and webhooks that outlive their connections. */
+  /** Allows jobs and webhooks that outlive the connection. */
   readonly durable?: boolean;
-  /** A positive whole number; missing: the token never expires. */
+  /** A positive integer; missing: the token never expires. */
   readonly expiresInSeconds?: number;
   readonly issuer?: string;
   readonly audience?: string;
-  /** Goes into the header as `kid`, for servers that choose among several keys. */
+  /** The `kid` of the header, for servers with several keys. */
   readonly keyId?: string;
 }
 
-/** A token taken apart. Nothing in it can be trusted unless `verification` says so. */
+/** A decoded token. None of it can be trusted unless `verification` is ok. */
 export interface TokenInspection {
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: Claims;
-  /** Null when no verifier was given. */
+  /** Null if no verifier was given. */
   readonly verification: Verification | null;
 }
 
 /**
- * Makes a token for development and tests. Its claims are checked by the rules of the server first, so that no token
- * is made that would be refused for them.
+ * Creates a token for development and tests. Its claims are first checked by the server's rules, so that it cannot be
+ * refused for them.
  *
  * @throws {ClaimError} naming the claim that a server would not accept.
- * @throws {KeyError} when the key is unreadable or does not fit the algorithm.
- * @throws {RangeError} for a lifetime that is no positive whole number.
+ * @throws {KeyError} if the key is unreadable or does not fit the algorithm.
+ * @throws {RangeError} if the lifetime is not a positive integer.
  */
 export async function mintToken(key: SigningKey, request: TokenRequest): Promise<string> {
   const issuedAt = Math.floor(Date.now() / 1000);
@@ -74,9 +74,9 @@ export async function mintToken(key: SigningKey, request: TokenRequest): Promise
 }
 
 /**
- * Takes a token apart without believing it; with a verifier, says also what a server with that configuration would.
+ * Decodes a token without trusting it; with a verifier, also returns the verdict of a server with that configuration.
  *
- * @throws {TypeError} when the text is no signed JWT at all.
+ * @throws {TypeError} if the text is not a signed JWT.
  */
 export async function inspectToken(token: string, verifier?: Verifier): Promise<TokenInspection> {
   if (token.length > MAX_TOKEN_LENGTH) throw new TypeError(`A token has at most ${MAX_TOKEN_LENGTH} characters.`);
@@ -103,7 +103,7 @@ function readPrivateKey(pem: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {
-    // The parser's own words might quote the key.
+    // The parser's error might quote the key.
     throw new KeyError('The private key is not an unencrypted PEM private key.');
   }
 }

@@ -4,43 +4,45 @@ import { CLOCK_LEEWAY_SECONDS, ClaimError, type Claims, own, principalFromClaims
 import { KeySetUnavailable, type KeySource } from './jwks.ts';
 import { type KeyOptions, openKeys } from './keys.ts';
 
-/** Longest token that is looked at, in characters: 8 KiB. */
+/** Maximum token length, in characters: 8 KiB. */
 export const MAX_TOKEN_LENGTH = 8_192;
-/** Most keys of a set that are tried for one token, where its key id does not single one out. */
+/** Maximum keys of a set tried for one token, if its key id does not identify one. */
 export const MAX_KEYS_TRIED = 16;
-/** A token that ends sooner than this is expired already: nobody is let in to be cut off in the same second. */
+/**
+ * A token with less time left counts as expired, rather than being accepted and disconnected within the same second.
+ */
 const LEAST_REMAINING_MS = 1_000;
 
-/** What the verifier needs of the configuration's `auth` section; empty texts mean "not set". */
+/** The verifier's part of the `auth` configuration; empty strings mean "not set". */
 export interface VerifierOptions extends KeyOptions {
-  /** The only `iss` that is accepted; empty: not looked at. */
+  /** The only accepted `iss`; empty: not checked. */
   readonly issuer: string;
-  /** An `aud` that the token must name; empty: not looked at. */
+  /** The required `aud`; empty: not checked. */
   readonly audience: string;
 }
 
-/** All that a stranger learns of a refusal (PROTOCOL section 1). */
+/** The only reasons shown to an unauthenticated client (PROTOCOL section 1). */
 type RefusalReason = 'missing token' | 'token expired' | 'invalid token';
 
 export type Verification =
   | { readonly ok: true; readonly principal: Principal; readonly claims: Claims }
-  /** `internal` is for the log alone: it says which check failed and holds neither token nor key. */
+  /** `internal` is for the log only: it says which check failed, and contains neither token nor key. */
   | { readonly ok: false; readonly reason: RefusalReason; readonly internal: string };
 
 export interface Verifier {
-  /** Never throws and never rejects: what cannot be verified is refused. */
+  /** Never throws or rejects: a token that cannot be verified is refused. */
   verify(token: string | null | undefined): Promise<Verification>;
 }
 
 /**
- * Builds the one judge of tokens for bus, telemetry and HTTP.
+ * Creates the token verifier shared by bus, telemetry and HTTP.
  *
- * @throws {KeyError} when the configured key is missing, unreadable or does not fit the algorithm.
+ * @throws {KeyError} if the configured key is missing, unreadable or does not fit the algorithm.
  */
 export async function createVerifier(options: VerifierOptions): Promise<Verifier> {
   const keys = await openKeys(options);
   const checks: JWTVerifyOptions = {
-    // The token's own `alg` must equal this and has no other say: neither "none" nor a public key taken as a secret.
+    // The token's own `alg` must match and has no other effect, which rules out "none" and public keys used as secrets.
     algorithms: [options.jwtAlgorithm],
     clockTolerance: CLOCK_LEEWAY_SECONDS,
     ...(options.issuer === '' ? {} : { issuer: options.issuer }),
@@ -64,7 +66,7 @@ export async function createVerifier(options: VerifierOptions): Promise<Verifier
   };
 }
 
-/** jose's verification; when no known key signed the token, once more with the keys of now. */
+/** Verifies with jose; if no known key signed the token, retries once with refetched keys. */
 async function verifySigned(token: string, keys: KeySource, checks: JWTVerifyOptions): Promise<JWTVerifyResult> {
   try {
     return await tryKeys(token, keys, checks);
@@ -76,7 +78,7 @@ async function verifySigned(token: string, keys: KeySource, checks: JWTVerifyOpt
   }
 }
 
-/** Key ids are optional (RFC 7515 section 4.1.4): where several keys may have signed a token, each is tried. */
+/** Key ids are optional (RFC 7515 section 4.1.4): if several keys may have signed a token, each is tried. */
 async function tryKeys(token: string, { getKey }: KeySource, checks: JWTVerifyOptions): Promise<JWTVerifyResult> {
   try {
     return await jwtVerify(token, getKey, checks);
@@ -89,7 +91,7 @@ async function tryKeys(token: string, { getKey }: KeySource, checks: JWTVerifyOp
       try {
         return await jwtVerify(token, key, checks);
       } catch (failed) {
-        // The claims are looked at after the signature, so this was the key; anything else is a key that does not fit.
+        // Claims are checked after the signature, so this was the right key; any other error means a wrong key.
         if (failed instanceof errors.JWTExpired || failed instanceof errors.JWTClaimValidationFailed) throw failed;
       }
     }
@@ -98,14 +100,14 @@ async function tryKeys(token: string, { getKey }: KeySource, checks: JWTVerifyOp
 }
 
 function assertIssuedInThePast(iat: unknown): void {
-  // jose has made sure that it is a number or missing; it looks at its value only to limit a token's age.
+  // jose has checked the type already, but not that the time is in the past.
   if (typeof iat === 'number' && iat > Date.now() / 1000 + CLOCK_LEEWAY_SECONDS) {
     throw new ClaimError('"iat" is in the future');
   }
 }
 
 function judge(error: unknown): Verification {
-  // jose verifies the signature before it looks at times, so only the bearer of a real token hears "expired".
+  // jose verifies the signature before the times, so only the bearer of a genuine token gets "expired".
   if (error instanceof errors.JWTExpired) return EXPIRED;
   if (error instanceof ClaimError) return refuse('invalid token', `claim ${error.message}`);
   if (error instanceof KeySetUnavailable)

@@ -20,7 +20,7 @@ const SETTINGS = {
   default_decision: z.enum(['allow', 'block']).describe('When inspection itself fails.').exactOptional(),
   scope_include: LIST.describe('Globs of inspected places; empty: everything.').exactOptional(),
   scope_exclude: LIST.describe('Globs of places that are not inspected; takes precedence.').exactOptional(),
-  // The bounds are for documents: the policy judges its settings together, and tells all that is wrong with them.
+  // The limits are documentation: the policy validates its settings together and reports all errors.
   max_inspect_bytes: z.number().int().meta(BYTES).describe('How much of a message is looked at.').exactOptional(),
   max_patterns: z.number().int().meta(PATTERNS).describe('How many patterns there may be.').exactOptional(),
   max_payload_bytes: z
@@ -39,7 +39,7 @@ const SETTINGS = {
   metadata_to_envelope: z.boolean().exactOptional(),
 };
 
-/** The same settings when every one is there. */
+/** The same settings, all required. */
 type Settings = { [Name in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Name]['unwrap']> };
 
 const DECISION: z.ZodType<CasilRoomDecisions> = z
@@ -68,13 +68,13 @@ const RELOAD = z
     tenant: TENANT,
     reset: z.literal(true).describe("Take the tenant's own policy away; without settings.").exactOptional(),
   })
-  // All of it: a policy must not stand in the way of its own repair, nor redact the patterns that replace it.
+  // The whole payload: a policy must not block its own repair or redact the patterns that replace it.
   .meta({ secret: true });
 
 /**
  * op.casil.get, op.casil.reload: the content policies in force.
  *
- * @param singleTenant without authentication there is one tenant, whose policy is that of the server
+ * @param singleTenant without authentication there is one tenant, which uses the server's policy
  */
 export function casilCommands(bus: Core, guard: Casil, singleTenant: boolean): AnyCommand[] {
   const targetOf = (principal: Principal, tenant: string | undefined): string => {
@@ -140,7 +140,7 @@ async function resetPolicy(guard: Casil, tenant: string, changes: object): Promi
   return guard.reset(tenant);
 }
 
-/** What was decided in the rooms that the admin's grants cover. */
+/** Decisions in the rooms that the admin's grants cover. */
 function decisionsFor(bus: Core, guard: Casil, principal: Principal, tenant: string): CasilRoomDecisions[] {
   return guard
     .roomDecisions(tenant)

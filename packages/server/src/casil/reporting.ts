@@ -2,36 +2,36 @@ import type { Events } from '@arqonbus/bus';
 import { type CasilDecision, casilMetadata } from '@arqonbus/casil';
 import type { JsonObject } from '@arqonbus/protocol';
 
-/** Plain passes of a tenant are told to telemetry at most once in this time; every other outcome is told. */
+/** Per tenant, plain passes are sent to telemetry at most once per interval; other outcomes are always sent. */
 const PLAIN_INTERVAL_MS = 100;
 /** Tenants whose last plain pass is remembered. */
 const MAX_TENANTS = 10_000;
-/** So many decisions of one sender are told one by one … */
+/** Decisions of one sender reported individually … */
 const MAX_TOLD = 20;
-/** … in this time; the rest of it is told together at its end. */
+/** … within this time; the rest are reported as one at its end. */
 const WINDOW_MS = 1_000;
 
 export interface DecisionReports {
   readonly events: Events;
   readonly log: (level: 'warn' | 'info', fields: JsonObject, message: string) => void;
-  /** Told how many seconds each inspection took. */
+  /** Called with the duration of each inspection, in seconds. */
   readonly observe: (seconds: number) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
 
-/** What was told of a sender in the running second. */
+/** Decisions of one sender in the current second. */
 interface Window {
   told: number;
-  /** The last decision that was not told by itself, and how many there were. */
+  /** The last decision that was not reported individually, and the number of such decisions. */
   last: CasilDecision | undefined;
   rest: number;
 }
 
-/** Tells what the content policy decides: to the log, to telemetry, to the metrics; each as the policy says. */
+/** Reports content policy decisions to the log, telemetry and metrics, as the policy configures. */
 export class DecisionReporter {
   private readonly reports: DecisionReports;
-  /** Tenant → time of its last plain pass that was told. */
+  /** Tenant → time of its last reported plain pass. */
   private readonly plain: Map<string, number> = new Map();
   private windows: Map<string, Window> = new Map();
 
@@ -61,7 +61,7 @@ export class DecisionReporter {
     this.report(decision);
   }
 
-  /** Whether a decision is told by itself: a sender that makes thousands of them must not fill the log. */
+  /** Whether to report a decision individually: a sender with thousands of them must not fill the log. */
   private mayTell(decision: CasilDecision): boolean {
     const { settings, senderId } = decision;
     if (!settings.metadata_to_logs && !settings.metadata_to_telemetry) return false;
@@ -99,7 +99,7 @@ export class DecisionReporter {
   }
 }
 
-/** What logs and telemetry say of a decision: where and by which rules, never what was matched. */
+/** What is reported about a decision: the place and the rules, never the matched text. */
 function factsOf({ verdict, room, channel, senderId, messageId }: CasilDecision): JsonObject {
   return {
     ...casilMetadata(verdict),

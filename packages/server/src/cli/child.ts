@@ -3,33 +3,33 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { UsageError } from './exit.ts';
 
-/** How a command ended: its exit code, or the signal that ended it. */
+/** How a command ended: by exit code or by signal. */
 export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
 export interface ChildOptions {
-  /** Added to the environment of this program. A NUL, which no variable can hold, is left out. */
+  /** Added to this program's environment. NULs are removed, since variables cannot contain them. */
   readonly env: Readonly<Record<string, string>>;
-  /** All of its standard input; without it the command has that of this program. */
+  /** The whole standard input; default: this program's standard input. */
   readonly input?: string;
   /**
-   * Keeps Ctrl-C from the command: it is for the verb alone, which lets the command finish. A second Ctrl-C ends both.
+   * Shields the command from Ctrl-C: only the verb handles it, and lets the command finish. A second Ctrl-C ends both.
    */
   readonly shielded?: boolean;
-  /** Ends the command with SIGTERM. */
+  /** Stops the command with SIGTERM. */
   readonly signal?: AbortSignal;
 }
 
-/** Shielded commands that run. */
+/** Running shielded commands. */
 const shielded = new Set<ChildProcess>();
 
 process.on('exit', () => {
   for (const child of shielded) end(child, true);
 });
 
-/** Refuses a command that cannot be run, before anything is taken that it would be run for. Throws {@link UsageError}. */
+/** Throws {@link UsageError} for a command that cannot be run, before any work is taken for it. */
 export function requireCommand(words: readonly string[]): void {
   const [name] = words;
   if (name === undefined) throw new UsageError('name the command to run after "--", such as: -- ./handle.sh');
@@ -38,20 +38,20 @@ export function requireCommand(words: readonly string[]): void {
   throw new UsageError(`the command "${name}" was not found, or may not be run.`);
 }
 
-/** Runs a command; its output is that of this program. Rejects when it cannot be started. */
+/** Runs a command whose output goes to this program's output. Rejects if it cannot be started. */
 export function runCommand(words: readonly string[], options: ChildOptions): Promise<Ending> {
   const { env, input, shielded: isShielded = false, signal } = options;
   const [name = '', ...args] = words;
   const clean = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.replaceAll('\0', '')]));
   const child = spawn(name, args, {
     env: { ...process.env, ...clean },
-    // A group of its own is what a terminal's Ctrl-C does not reach.
+    // Ctrl-C of the terminal does not reach a separate process group.
     detached: isShielded,
     stdio: [input === undefined ? 'inherit' : 'pipe', 'inherit', 'inherit'],
   });
   if (isShielded) shielded.add(child);
   const abort = (): void => end(child, isShielded);
-  // It may end without having read its input.
+  // It may exit without reading its input.
   child.stdin?.on('error', () => {});
   child.stdin?.end(input);
   return new Promise<Ending>((resolve, reject) => {
@@ -70,7 +70,7 @@ function end(child: ChildProcess, isGroup: boolean): void {
   try {
     process.kill(isGroup ? -child.pid : child.pid, 'SIGTERM');
   } catch {
-    // It has just ended by itself.
+    // It has just exited.
   }
 }
 

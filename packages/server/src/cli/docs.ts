@@ -32,10 +32,10 @@ users of the machine can see options, but not variables.
 the certificate itself if it is self-signed. \`NODE_EXTRA_CA_CERTS=FILE\` does the same for every command.
 `;
 
-/** A verb with no options but those of every verb that asks a bus. */
+/** A verb with only the shared options. */
 const SHARED = withAnswerOptions(new Command());
 
-/** The whole text of docs/cli.md. A test checks that the committed page is the same. */
+/** The full text of docs/cli.md. A test checks that the committed page matches. */
 export function cliPage(): string {
   const verbs = below(createProgram());
   const list = verbs
@@ -77,7 +77,7 @@ function isSame(one: Option, other: Option): boolean {
   return one.flags === other.flags && one.description === other.description;
 }
 
-/** The table of a verb, without the options that are told elsewhere. */
+/** The option table of a verb, without options documented elsewhere. */
 function rowsOf(verb: Command, toldElsewhere: readonly Option[] = []): string[] {
   const isTold = (option: Option): boolean => hasShared(verb) && toldElsewhere.some((told) => isSame(option, told));
   const options = verb.options.filter((option) => !option.hidden && !isTold(option));

@@ -3,14 +3,14 @@ import { isStopping } from './stop.ts';
 import { remark } from './terminal/output.ts';
 
 /**
- * 0: done. 1: it failed. 2: wrong use (an unknown option, a malformed value, an invalid configuration). 3: nothing came,
- * of a verb that waits.
+ * 0: success. 1: failure. 2: wrong use (an unknown option, a malformed value, an invalid configuration). 3: timeout
+ * without a result, for waiting verbs.
  */
 export const EXIT = { ok: 0, failure: 1, usage: 2, nothing: 3 } as const;
 
-/** Wrong use: a sentence that says what to change, and exit code 2. */
+/** Wrong use: a sentence that says what to change, with exit code 2. */
 export class UsageError extends Error {
-  /** What is wrong in particular, a sentence each. */
+  /** The individual errors, one sentence each. */
   readonly details: readonly string[];
 
   constructor(message: string, details: readonly string[] = []) {
@@ -19,20 +19,20 @@ export class UsageError extends Error {
   }
 }
 
-/** Ends the process for an error: its sentence on standard error, never a stack. */
+/** Sets the exit code for an error, and prints its message to standard error, without a stack. */
 export function fail(error: unknown): void {
   if (error instanceof CommanderError) {
-    // commander has printed what there is to say; help and version are no failure.
+    // commander has printed the message; help and version are not failures.
     process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     return;
   }
-  // The user, or the reader of a pipe, has had enough; whatever breaks off then is not an error.
+  // Errors while the program is being stopped by the user, or by a closed pipe, are not reported.
   if (isStopping()) return;
   remark(messageOf(error), error instanceof UsageError ? error.details : [], 'fatal');
   process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failure;
 }
 
-/** Ends the process for a fault of this program, with the stack that a report of it needs. */
+/** Exits because of a bug in this program, with the stack for a bug report. */
 export function crash(error: unknown): void {
   if (!isStopping()) {
     const stack = error instanceof Error ? (error.stack ?? '').split('\n').slice(1) : [];

@@ -5,7 +5,7 @@ import { stopOnClosedPipe } from './stop.ts';
 import { remark, warn } from './terminal/output.ts';
 
 stopOnClosedPipe();
-// Node prints errors and warnings as they are, and a library its complaints; their words may be those of a server.
+// Escapes what Node and libraries print, since it may contain text from a server.
 process.on('uncaughtException', crash);
 process.removeAllListeners('warning').on('warning', ({ message }) => warn(message));
 for (const level of ['debug', 'log', 'info', 'warn', 'error'] as const) {

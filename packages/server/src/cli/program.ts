@@ -37,7 +37,7 @@ import { webhookVerb } from './verbs/webhook.ts';
 import { workVerb } from './verbs/work.ts';
 import { CLI_VERSION } from './version.ts';
 
-/** A new verb joins its group. What a verb needs to act it loads when it acts. */
+/** Add a new verb to its group. Verbs load their dependencies only when they run. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
   talk: [tailVerb, waitVerb, workVerb, pubVerb, streamVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
@@ -67,7 +67,7 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
   ],
 };
 
-/** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */
+/** Output of commander goes through the writer; quoted arguments are escaped onto one line. */
 const OUTPUT = {
   writeOut: (page: string): void => void write(process.stdout, StyledText.layout(page)),
   writeErr: (page: string): void => void write(process.stderr, StyledText.layout(page)),
@@ -78,7 +78,7 @@ const OUTPUT = {
   },
 };
 
-/** Whoever starts a server without a terminal reads JSON, what is wrong with the command line included. */
+/** Without a terminal, the output of `serve` is JSON, including command line errors. */
 const OUTPUT_OF_SERVER = {
   ...OUTPUT,
   writeErr: (page: string): void => complain(page, () => OUTPUT.writeErr(page)),
@@ -94,7 +94,7 @@ function complain(message: string, print: () => void): void {
   remark(message.trim().replaceAll(/\s*\n\s*/g, ' '), [], 'fatal');
 }
 
-/** The whole command line, as a tree. */
+/** The whole command tree. */
 export function createProgram(): Command {
   const program = new Command('arqon')
     .description('ArqonBus: a structured WebSocket message bus. Runs it, and talks to one that runs.')
@@ -109,7 +109,7 @@ export function createProgram(): Command {
   }
   for (const command of [program, ...below(program)]) {
     command.summary(firstSentence(command.description()));
-    // It throws where it would end the process with a code of its own.
+    // Throws instead of exiting the process with its own exit code.
     command.exitOverride();
     command.showHelpAfterError(`("${pathOf(command)} --help" lists what there is)`);
     command.configureOutput(command.name() === 'serve' ? OUTPUT_OF_SERVER : OUTPUT);
@@ -118,7 +118,7 @@ export function createProgram(): Command {
   return program;
 }
 
-/** What a list of verbs says of one. */
+/** The summary of a verb in lists. */
 function firstSentence(text: string): string {
   return text.split(/(?<=[.;:])\s/, 1)[0]!.replace(/[;:]$/, '.');
 }

@@ -4,7 +4,7 @@ import { SETTINGS } from '../config/settings.ts';
 import { UsageError } from './exit.ts';
 import { warn } from './terminal/output.ts';
 
-/** Variables of the command-line client and of the build: known, and yet not settings of the server. */
+/** Variables of the command-line client and the build, which are not server settings. */
 export const CLIENT_VARIABLES: readonly string[] = [
   'ARQONBUS_WS_URL',
   'ARQONBUS_HTTP_URL',
@@ -14,10 +14,10 @@ export const CLIENT_VARIABLES: readonly string[] = [
   'ARQONBUS_BUILD_DATE',
 ];
 
-/** What commander made of the flags: those of settings, `config`, and a verb's own. */
+/** Parsed flags: settings, `config`, and the verb's own options. */
 export type Flags = Readonly<Record<string, unknown>>;
 
-/** Gives a verb the flags of the server's settings. */
+/** Adds the flags of the server settings to a verb. */
 export function withSettings(verb: Command, { hidden }: { hidden: boolean }): Command {
   verb.option(
     '--config <file>',
@@ -32,7 +32,7 @@ export function withSettings(verb: Command, { hidden }: { hidden: boolean }): Co
   return verb;
 }
 
-/** Reads flags, environment and file as `arqon serve` does; warnings go to standard error. */
+/** Loads flags, environment and file like `arqon serve`; warnings go to standard error. */
 export async function loadSettings(flags: Flags): Promise<Loaded> {
   const { readSources } = await import('../config/sources.ts');
   const { config: configPath, ...rest } = flags;
@@ -45,7 +45,7 @@ export async function loadSettings(flags: Flags): Promise<Loaded> {
   });
 }
 
-/** {@link loadSettings}; throws {@link UsageError} with every fault. */
+/** {@link loadSettings}; throws {@link UsageError} with every error. */
 export async function requireSettings(flags: Flags): Promise<Extract<Loaded, { ok: true }>> {
   const loaded = await loadSettings(flags);
   for (const warning of loaded.warnings) warn(warning);

@@ -3,12 +3,12 @@ import { createInterface } from 'node:readline';
 const stopping = new AbortController();
 let watching = false;
 
-/** How long a verb may take to end once its reader has gone, milliseconds. */
+/** Time limit for a verb to end once its output is closed, milliseconds. */
 const FAREWELL_MS = 1_000;
 
 /**
- * Aborted when a verb that runs on should end: Ctrl-C, SIGTERM, or nobody reads its output any more. The first call
- * takes the signals over; a second Ctrl-C then ends the process at once.
+ * Aborted when a continuous verb should end: on Ctrl-C, SIGTERM, or when its output is closed. The first call installs
+ * signal handlers; a second Ctrl-C then exits immediately.
  */
 export function stopSignal(): AbortSignal {
   if (!watching) {
@@ -18,12 +18,12 @@ export function stopSignal(): AbortSignal {
   return stopping.signal;
 }
 
-/** Whether the process ends because somebody asked it to. */
+/** Whether the process is ending on request. */
 export function isStopping(): boolean {
   return stopping.signal.aborted;
 }
 
-/** A reader that has gone away (`arqon … | head -1`) ends the process quietly, instead of with an error. */
+/** If the reader of the output exits (`arqon … | head -1`), ends quietly instead of with an error. */
 export function stopOnClosedPipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -33,13 +33,13 @@ export function stopOnClosedPipe(): void {
   });
 }
 
-/** Ends a verb that runs on; a second call ends the process at once. */
+/** Ends a continuous verb; a second call exits immediately. */
 export function stop(): void {
   if (stopping.signal.aborted) process.exit(1);
   stopping.abort();
 }
 
-/** The lines of standard input, as they come, until its end or until the user has had enough. */
+/** Yields the lines of standard input until its end or until the program is stopped. */
 export async function* inputLines(): AsyncGenerator<string> {
   const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
   const end = (): void => {

@@ -11,7 +11,7 @@ export const GROUPS = {
 
 const examples = new WeakMap<Command, readonly string[]>();
 
-/** Adds examples, whole command lines, to a verb's help and to the generated reference. */
+/** Adds examples, whole command lines, to a verb's help and the generated reference. */
 export function withExamples(verb: Command, ...lines: readonly string[]): Command {
   examples.set(verb, lines);
   return verb.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
@@ -21,7 +21,7 @@ export function examplesOf(verb: Command): readonly string[] {
   return examples.get(verb) ?? [];
 }
 
-/** All commands below one, in the order of help. */
+/** All commands below one, in help order. */
 export function below(command: Command): readonly Command[] {
   return command.commands.flatMap((child) => [child, ...below(child)]);
 }

@@ -1,13 +1,13 @@
 type Env = Readonly<Record<string, string | undefined>>;
 
 interface Backend {
-  /** What its variables begin with. */
+  /** The prefix of its variables. */
   readonly prefix: string;
   readonly scheme: string;
   readonly secureScheme: string;
-  /** The names of its database. */
+  /** Variables for its database name. */
   readonly database: readonly string[];
-  /** What an address says when the connection is to be encrypted and its scheme cannot say so. */
+  /** Query that requires encryption, for a scheme without a secure variant. */
   readonly secureQuery: string;
 }
 
@@ -27,14 +27,14 @@ const PARTS = ['HOST', 'PORT', 'USER', 'PASSWORD', 'PASSWORD_FILE', 'SSL'];
 const TRUE = /^(?:true|1|yes|on)$/i;
 const FALSE = /^(?:false|0|no|off)?$/i;
 
-/** The variables that give the address of a backend in parts, beside the one that gives it whole. */
+/** The variables that give the address of a backend in parts instead of as a URL. */
 export const ADDRESS_PARTS: readonly string[] = BACKENDS.flatMap(({ prefix, database }) =>
   [...PARTS, ...database].map((part) => `${prefix}_${part}`),
 );
 
 /**
- * The same environment with the address of each backend whose host is given: `ARQONBUS_REDIS_HOST` and the variables
- * beside it make an `ARQONBUS_REDIS_URL`, unless that is set. What is wrong with them is told, a sentence each.
+ * The environment with a URL added for each backend whose host is set: `ARQONBUS_REDIS_HOST` and related variables form
+ * an `ARQONBUS_REDIS_URL`, unless that is set. Each error is one sentence.
  */
 export function withAddresses(env: Env, readFile: (path: string) => string): { env: Env; faults: string[] } {
   const faults: string[] = [];
@@ -58,7 +58,7 @@ function addressOf(backend: Backend, env: Env, readFile: (path: string) => strin
     return { fault: `${prefix}_HOST is not a host name or IP address.` };
   }
   const port = given('PORT');
-  // Kubernetes names the port of a service so, and means another thing.
+  // Kubernetes sets a variable of this name for a service, with another meaning.
   const ownPort = /^tcp:\/\//.test(port) ? '' : port;
   if (ownPort !== '' && !(/^\d{1,5}$/.test(ownPort) && Number(ownPort) >= 1 && Number(ownPort) <= 65_535)) {
     return {

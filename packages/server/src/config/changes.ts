@@ -3,12 +3,12 @@ import type { Setting } from './setting.ts';
 import { SETTINGS } from './settings.ts';
 
 /**
- * How a change of a setting comes into force in a server that runs: `now`, without anybody noticing; `reopened`, with
- * listeners that are closed and opened again, to which clients come back by themselves; `start`, with a new process.
+ * How a changed setting takes effect in a running server: `now`, without interruption; `reopened`, by reopening the
+ * listeners, to which clients reconnect automatically; `start`, only in a new process.
  */
 export type Applied = 'now' | 'reopened' | 'start';
 
-/** Settings by their paths, or whole sections (`casil.*`). What is not here takes a new process. */
+/** Settings by path, or whole sections (`casil.*`). Anything not listed needs a new process. */
 export const APPLIED: Readonly<Record<string, Applied>> = {
   environment: 'now',
   'server.host': 'reopened',
@@ -73,12 +73,12 @@ export const APPLIED: Readonly<Record<string, Applied>> = {
   'lease.*': 'now',
 };
 
-/** How a change of a setting comes into force. */
+/** How a changed setting takes effect. */
 export function appliedHow({ path, keys: [section] }: Pick<Setting, 'path' | 'keys'>): Applied {
   return APPLIED[path] ?? APPLIED[`${section}.*`] ?? 'start';
 }
 
-/** What differs between two configurations: paths of settings, never their values, by how they come into force. */
+/** The differences between two configurations: paths of settings, never their values, by how they take effect. */
 export function changesBetween(one: Config, other: Config): Record<Applied, readonly string[]> {
   const changes = { now: [], reopened: [], start: [] } as Record<Applied, string[]>;
   for (const setting of SETTINGS) {
@@ -88,7 +88,7 @@ export function changesBetween(one: Config, other: Config): Record<Applied, read
   return changes;
 }
 
-/** `config` with the settings of `next` that come into force in one of these ways. */
+/** `config` with the settings of `next` that take effect in one of these ways. */
 export function withChanges(config: Config, next: Config, ways: readonly Applied[]): Config {
   const target = structuredClone(config) as unknown as Record<string, Record<string, unknown>>;
   for (const setting of SETTINGS) {

@@ -1,13 +1,13 @@
 import { LineCounter, parseDocument } from 'yaml';
 import { SETTINGS, settingAt } from './settings.ts';
 
-/** A configuration file as it was read: YAML, or JSON, which YAML includes. */
+/** A configuration file: YAML, or JSON, which is a subset of it. */
 export interface ConfigFile {
   readonly path: string;
   readonly text: string;
 }
 
-/** What a file says: values by the path of their setting, keys that are no setting's, and what is wrong with it. */
+/** The parsed content of a file: values by setting path, unknown keys, and errors. */
 export interface FileContent {
   readonly values: ReadonlyMap<string, unknown>;
   readonly unknown: readonly string[];
@@ -19,10 +19,10 @@ const SECTIONS: ReadonlySet<string> = new Set(
   SETTINGS.flatMap(({ path }) => (path.includes('.') ? [path.slice(0, path.indexOf('.'))] : [])),
 );
 
-/** Takes a file apart. A key without a value (`port:` alone) counts as not written. Never throws. */
+/** Parses a file. A key without a value (`port:` alone) counts as not set. Never throws. */
 export function parseConfigFile(file: ConfigFile): FileContent {
   const lines = new LineCounter();
-  // The parser's own sentences quote the text, which may hold secrets: only its error codes and positions are told.
+  // The parser's messages quote the text, which may contain secrets: only error codes and positions are reported.
   const document = parseDocument(file.text, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
   const problems = [...document.errors, ...document.warnings];
   if (problems.length > 0) {

@@ -2,33 +2,33 @@ import type { CasilSettings, Role } from '@arqonbus/protocol';
 
 export type StorageBackend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'redis_streams' | 'valkey_streams' | 'postgres';
 
-/** A listening port; `off` for a listener that is not wanted. 0 takes any free port. */
+/** A listening port; `off` disables the listener. 0 uses any free port. */
 export type Port = number | 'off';
 
 /**
- * The whole configuration, validated once and frozen (see `settings.ts` for names, defaults and bounds). Parts of the
- * server are given the section they need, never the whole.
+ * The whole configuration, validated once and frozen (see `settings.ts` for names, defaults and limits). Each part of
+ * the server receives only the section it needs.
  */
 export interface Config {
   readonly environment: 'dev' | 'staging' | 'prod';
   readonly server: {
     readonly host: string;
     readonly port: number;
-    /** Name of this node in a cluster; made up at start when empty. */
+    /** Name of this node in a cluster; generated at start if empty. */
     readonly nodeId: string;
-    /** Processes that share the ports; 0: one for each core. */
+    /** Processes that share the ports; 0: one per core. */
     readonly workers: number;
     readonly maxConnections: number;
-    /** 0: no limit of its own. */
+    /** 0: no separate limit. */
     readonly maxConnectionsPerAddress: number;
-    /** 0: no limit of its own. */
+    /** 0: no separate limit. */
     readonly maxConnectionsPerSubject: number;
     readonly maxMessageSize: number;
     readonly maxBacklogBytes: number;
-    /** 0: 85 % of what the heap may grow to. */
+    /** 0: 85 % of the heap limit. */
     readonly maxMemoryBytes: number;
     readonly compression: boolean;
-    /** Over which time a server that stops sends its clients away; 0: all at once. */
+    /** Time over which a stopping server disconnects its clients; 0: all at once. */
     readonly drainSeconds: number;
     readonly strictEnvelope: boolean;
     readonly pingIntervalSeconds: number;
@@ -36,7 +36,7 @@ export interface Config {
     readonly allowedOrigins: readonly string[];
     readonly allowedHosts: readonly string[];
     readonly behindTlsProxy: boolean;
-    /** Empty: no TLS. Both or none. */
+    /** Empty: no TLS. Set both or neither. */
     readonly tlsCertFile: string;
     readonly tlsKeyFile: string;
   };
@@ -50,19 +50,19 @@ export interface Config {
     readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
     readonly maxSubscriptions: number;
     readonly maxChannels: number;
-    /** Channels that one subject may make by publishing or joining. */
+    /** Channels that one subject may create by publishing or joining. */
     readonly maxChannelsPerSubject: number;
-    /** Groups of one tenant. */
+    /** Maximum groups of one tenant. */
     readonly maxGroups: number;
-    /** Groups that one subject made. */
+    /** Maximum groups created by one subject. */
     readonly maxGroupsPerSubject: number;
-    /** Messages a second and connection, commands included; 0: no limit. */
+    /** Messages per second and connection, including commands; 0: no limit. */
     readonly rateLimitPerSecond: number;
-    /** Never below one when there is a limit: one second's worth unless it is set. */
+    /** At least one if there is a limit; default: one second's worth. */
     readonly rateLimitBurst: number;
     readonly statsIntervalSeconds: number;
   };
-  /** Rules of channels that hold in every tenant, as they were written: the bus reads them. */
+  /** Channel rules for every tenant, unparsed: the bus parses them. */
   readonly rules: readonly unknown[];
   readonly auth: {
     readonly enabled: boolean;
@@ -74,17 +74,17 @@ export interface Config {
     readonly audience: string;
     /** Name of the cookie that may hold a token; empty: none. */
     readonly cookie: string;
-    /** Role without authentication; empty: `admin` while every listener is on loopback, else `user`. */
+    /** Role without authentication; empty: `admin` if every listener is on loopback, else `user`. */
     readonly anonymousRole: Role | '';
-    /** Messages a second of one subject over all its connections; 0: no limit. */
+    /** Messages per second of one subject over all its connections; 0: no limit. */
     readonly subjectRateLimitPerSecond: number;
   };
-  /** Backends that are asked over HTTP; rules name those of channels. */
+  /** HTTP hooks; channel rules name further ones. */
   readonly hooks: {
-    /** Empty: nobody is asked about connections. */
+    /** Empty: no hook for connections. */
     readonly connectUrl: string;
     readonly connectOnFailure: 'deny' | 'allow';
-    /** Signs questions whose rule has no secret of its own; empty: they are not signed. */
+    /** Signs the requests of hooks whose rule has no secret; empty: they are not signed. */
     readonly secret: string;
     readonly timeoutMs: number;
   };
@@ -93,7 +93,7 @@ export interface Config {
     readonly mode: 'degraded' | 'strict';
     readonly maxHistorySize: number;
     readonly historyTtlSeconds: number;
-    /** Of one channel; of one tenant and of the process on the memory backend (0: a quarter of the heap). */
+    /** Per channel; also per tenant and per process on the memory backend (0: a quarter of the heap). */
     readonly maxHistoryBytes: number;
     readonly maxHistoryBytesPerTenant: number;
     readonly maxHistoryBytesTotal: number;
@@ -104,34 +104,34 @@ export interface Config {
     readonly redisWaitMs: number;
     readonly valkeyUrl: string;
     readonly postgresUrl: string;
-    /** The PostgreSQL server without its pooler; empty where there is none. */
+    /** The PostgreSQL server without its pooler; empty if there is no pooler. */
     readonly postgresListenUrl: string;
   };
   readonly telemetry: {
     readonly enabled: boolean;
-    /** The bus's host unless another is set; never empty. */
+    /** Default: the bus's host; never empty. */
     readonly host: string;
     readonly port: Port;
     readonly room: string;
-    /** Share of routed messages that make a `message_routed` event, 0 to 1. */
+    /** Fraction of routed messages that emit a `message_routed` event, 0 to 1. */
     readonly messageSampleRate: number;
     readonly bufferSize: number;
   };
   readonly http: {
-    /** The bus's host unless another is set; never empty. */
+    /** Default: the bus's host; never empty. */
     readonly host: string;
     readonly port: Port;
     readonly apiKey: string;
     readonly corsOrigins: readonly string[];
     readonly metricsAuth: boolean;
-    /** Whether `/` is the dashboard. */
+    /** Whether `/` serves the dashboard. */
     readonly dashboard: boolean;
   };
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' };
-  /** The snake_case names of `op.casil.reload`; the file spells them in camelCase like every other section. */
+  /** The snake_case names of `op.casil.reload`; the file uses camelCase as in every other section. */
   readonly casil: Readonly<CasilSettings>;
   readonly webhook: {
-    /** Host names and globs that may be addressed although they resolve to special addresses. */
+    /** Host names and globs that are allowed although they resolve to special addresses. */
     readonly allowHosts: readonly string[];
     readonly maxRules: number;
     readonly maxRulesPerSubject: number;

@@ -15,7 +15,7 @@ const PORT_VARIABLES = {
   http: 'ARQONBUS_HTTP_PORT',
 } as const;
 
-/** What is wrong between settings that are each right: without these the server could not start or admit anybody. */
+/** Conflicts between individually valid settings that would keep the server from starting or accepting clients. */
 export function contradictions(config: Config): string[] {
   return [
     ...backendFaults(config),

@@ -101,7 +101,7 @@ const SECRECY = {
 } as const;
 const HEAD = ['Variable', 'Flag', 'File key', 'Default', 'Values', 'Meaning'];
 
-/** The text of docs/configuration.md, whole. The committed page must be the same, which a test checks. */
+/** The full text of docs/configuration.md. A test checks that the committed page matches. */
 export function configurationPage(): string {
   const secrets = SETTINGS.filter(({ secret }) => secret !== undefined).map(
     (setting) => `- \`${fileVariable(setting)}\``,

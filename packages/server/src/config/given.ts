@@ -2,11 +2,11 @@ import type { Setting } from './setting.ts';
 
 export interface Source {
   readonly from: 'flag' | 'env' | 'file' | 'default';
-  /** The flag, the variable, or the key and the file. */
+  /** The flag, the variable, or the key and file. */
   readonly name: string;
 }
 
-/** The places that a value may come from. Flags are keyed by their names in camelCase, as commander gives them. */
+/** The sources of values. Flags are keyed by camelCase name, as in commander. */
 export interface Places {
   readonly flags: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -15,7 +15,7 @@ export interface Places {
   readonly readFile: (path: string) => string;
 }
 
-/** A value as it was given, not yet read: text from a variable, text or more from a flag, whatever a file holds. */
+/** An unparsed value: text from a variable, text or more from a flag, anything from a file. */
 export interface Given {
   readonly source: Source;
   readonly value: unknown;
@@ -30,8 +30,8 @@ export function fileVariable(setting: Setting): string {
 }
 
 /**
- * What was given for a setting, by the place that goes before the others; undefined when nothing was, a fault's sentence
- * when it cannot be told. Empty flags and variables are nothing.
+ * The value of a setting from the source with the highest priority; undefined if there is none, an error sentence if it
+ * cannot be read. Empty flags and variables count as not set.
  */
 export function findGiven(setting: Setting, places: Places): Given | string | undefined {
   const flag = setting.flag === undefined ? undefined : places.flags[camelCase(setting.flag)];
@@ -54,7 +54,7 @@ function findInEnvironment(setting: Setting, { env, readFile }: Places): Given |
   try {
     text = readFile(path);
   } catch (error) {
-    // Not the path: a secret that was put there by mistake must not be shown.
+    // Without the path, in case someone put the secret there by mistake.
     return `The file that ${name} names cannot be read${reasonOf(error)}.`;
   }
   const value = text.replace(/\r?\n$/, '');
@@ -71,7 +71,7 @@ function reasonOf(error: unknown): string {
   return /^E[A-Z]+$/.test(code) ? ` (${code})` : '';
 }
 
-/** The sentence about a value that its setting's kind refuses. */
+/** The error sentence for an invalid value. */
 export function faultOf(setting: Setting, { source, value }: Given): string {
   const given = setting.secret === undefined ? `is ${describe(value)}` : 'is not valid';
   const unquoted = source.from === 'file' && (typeof value === 'number' || typeof value === 'boolean');

@@ -1,21 +1,20 @@
 import { isChannelName, isRoomName, PRIVATE_CHANNEL } from '@arqonbus/protocol';
 
-// Without zod: every run of the command line loads the table of settings, and zod takes longer to load than all of it.
+// Without zod: every CLI run loads the table of settings, and loading zod takes longer than everything else.
 
-/** What reading a value came to. The sentence that reports a failure is made from {@link Kind.expected}. */
+/** The result of parsing a value. The error sentence is built from {@link Kind.expected}. */
 type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false };
 
 /**
- * A kind of setting: how a value is read, and how it is written back. `read(format(v))` is `v` for every value that the
- * kind accepts.
+ * A kind of setting: how a value is parsed and formatted. `read(format(v))` is `v` for every accepted value.
  *
- * `format` takes a `T` as a property, not as a method, so that a kind which knows only some values of a setting's type
- * does not pass for one that knows them all.
+ * `format` is a property, not a method, so that a kind for only some values of a type is not assignable to a kind for
+ * all of them.
  */
 export interface Kind<T> {
-  /** Ends the sentence "expected …". */
+  /** Completes the sentence "expected …". */
   readonly expected: string;
-  /** Reads the text of a flag or a variable, or what a file holds. */
+  /** Parses the text of a flag or variable, or a value from a file. */
   readonly read: (value: unknown) => Parsed<T>;
   readonly format: (value: T) => string;
 }
@@ -23,12 +22,12 @@ export interface Kind<T> {
 const FAILED: Parsed<never> = { ok: false };
 const CONTROL = /\p{Cc}/u;
 
-/** `value` where `isGood`; anything else fails. */
+/** `value` if `isGood`, else a failure. */
 function good<T>(value: T, isGood: boolean): Parsed<T> {
   return isGood ? { ok: true, value } : FAILED;
 }
 
-/** Text that `accepts` says yes to. Control characters never pass: such a value would garble logs and headers. */
+/** Text that satisfies `accepts`. Control characters are refused: they would corrupt logs and headers. */
 export function text(expected: string, accepts: (text: string) => boolean = () => true): Kind<string> {
   return {
     expected,
@@ -37,12 +36,12 @@ export function text(expected: string, accepts: (text: string) => boolean = () =
   };
 }
 
-/** As `kind`, and empty too, which stands for "not set". */
+/** As `kind`, but may be empty, which means "not set". */
 export function optional(kind: Kind<string>): Kind<string> {
   return { ...kind, read: (value) => (value === '' ? { ok: true, value } : kind.read(value)) };
 }
 
-/** One of `values`, in any case; `aliases` are further names for some of them. */
+/** One of `values`, case-insensitive; `aliases` are additional names for some of them. */
 export function choice<T extends string>(values: readonly T[], aliases: Readonly<Record<string, T>> = {}): Kind<T> {
   const named = values.filter((value) => value !== '');
   return {
@@ -58,7 +57,7 @@ export function choice<T extends string>(values: readonly T[], aliases: Readonly
   };
 }
 
-/** A whole number, bounds included. */
+/** An integer, limits included. */
 export function integer(min: number, max: number): Kind<number> {
   return numeric(
     `a whole number from ${min} to ${max}`,
@@ -67,7 +66,7 @@ export function integer(min: number, max: number): Kind<number> {
   );
 }
 
-/** A decimal number, bounds included. */
+/** A decimal number, limits included. */
 export function decimal(min: number, max: number): Kind<number> {
   return numeric(`a number from ${min} to ${max}`, /^\d+(\.\d+)?$/, (n) => n >= min && n <= max);
 }
@@ -76,7 +75,7 @@ function numeric(expected: string, shape: RegExp, accepts: (n: number) => boolea
   return {
     expected,
     read: (value) => {
-      // A file may say -0, which no setting means to tell from 0.
+      // Normalizes -0 from a file to 0.
       if (typeof value === 'number') return good(value + 0, accepts(value));
       return shape.test(word(value) ?? '') ? good(Number(value), accepts(Number(value))) : FAILED;
     },
@@ -84,7 +83,7 @@ function numeric(expected: string, shape: RegExp, accepts: (n: number) => boolea
   };
 }
 
-/** Never in exponent notation, which the settings do not read. */
+/** Never in exponent notation, which the settings do not accept. */
 function decimalText(n: number): string {
   const written = String(n);
   return written.includes('e') ? n.toFixed(20).replace(/\.?0+$/, '') : written;
@@ -93,7 +92,7 @@ function decimalText(n: number): string {
 const TRUE: readonly unknown[] = [true, 1, 'true', '1', 'yes', 'on'];
 const FALSE: readonly unknown[] = [false, 0, 'false', '0', 'no', 'off'];
 
-/** `true`/`false`, `1`/`0`, `yes`/`no`, `on`/`off`, in any case. */
+/** `true`/`false`, `1`/`0`, `yes`/`no`, `on`/`off`, case-insensitive. */
 export const boolean: Kind<boolean> = {
   expected: 'true or false (or 1/0, yes/no, on/off)',
   read: (value) => {
@@ -103,7 +102,7 @@ export const boolean: Kind<boolean> = {
   format: String,
 };
 
-/** A port to listen on; 0 takes any free one. */
+/** A port to listen on; 0 uses any free one. */
 export const port: Kind<number> = integer(0, 65_535);
 
 /** As {@link port}, or `off`. */
@@ -114,8 +113,8 @@ export const portOrOff: Kind<number | 'off'> = {
 };
 
 /**
- * A list: in text comma-separated, or a JSON array of strings when it starts with `[` (for items with commas in them);
- * in a file either of these or a list. Spaces around commas and empty items do not count.
+ * A list: as text, comma-separated or a JSON array of strings that starts with `[` (for items with commas); in a file,
+ * either of these or a list. Spaces around commas and empty items are ignored.
  */
 export function list(
   what: string,
@@ -140,7 +139,7 @@ export function list(
   };
 }
 
-/** A list of JSON objects: in text a JSON array, in a file a list. What the objects hold is for others to judge. */
+/** A list of JSON objects: as text a JSON array, in a file a list. The objects themselves are validated elsewhere. */
 export const jsonList: Kind<readonly unknown[]> = {
   expected: 'a JSON array of objects',
   read: (value) => {
@@ -154,7 +153,7 @@ export const jsonList: Kind<readonly unknown[]> = {
 const HOST = /^[A-Za-z0-9.:_%-]{1,255}$/;
 const HOST_GLOB = /^[A-Za-z0-9*._:[\]-]{1,255}$/;
 
-/** A host name or address to listen on. An IPv6 address may stand in brackets; they are taken off. */
+/** A host name or address to listen on. Brackets around an IPv6 address are removed. */
 export const host: Kind<string> = {
   expected: 'a host name or an IP address',
   read: (value) => {
@@ -174,10 +173,10 @@ export function url(schemes: readonly string[]): Kind<string> {
 
 const SENTINEL_URL = /^(redis|valkey)s?\+sentinel:\/\/([^@/?#]*@)?[^@/?#,]+(,[^@/?#,]+)*\/[\w.-]+(\/\d*)?$/i;
 
-/** Between the URLs of a list: hosts of sentinels have commas between them too. */
+/** Separates the URLs of a list; hosts of sentinels are separated by commas too. */
 export const URL_SEPARATOR: RegExp = /\s*,\s*(?=[a-z]+(?:\+sentinel)?:\/\/)/i;
 
-/** As {@link url} of one server, or sentinels and the name of a master that they know; or several, with commas between. */
+/** A {@link url} of one server, or sentinels with the name of a master; or several of these, separated by commas. */
 export function redisUrl(schemes: readonly string[]): Kind<string> {
   const ofServer = url(schemes);
   return text(
@@ -186,7 +185,7 @@ export function redisUrl(schemes: readonly string[]): Kind<string> {
   );
 }
 
-/** Host names and globs of them, such as `*.example.com`. */
+/** Host names, and globs such as `*.example.com`. */
 export const hostGlobs: Kind<readonly string[]> = list('host names or globs such as *.example.com', isHostGlob);
 
 /** Origins (`https://app.example`) and host globs (`*.example.com`). */
@@ -199,7 +198,7 @@ function isHostGlob(item: string): boolean {
   return HOST_GLOB.test(item);
 }
 
-/** Scheme, host and port alone: an entry with a path or a trailing slash would never match an `Origin` header. */
+/** Scheme, host and port only: an entry with a path or trailing slash would never match an `Origin` header. */
 function isOrigin(item: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/i.test(item) && URL.canParse(item);
 }
@@ -208,8 +207,8 @@ export const roomName: Kind<string> = text('a room name (letters, digits, ".", "
 export const channelName: Kind<string> = text('a channel name (letters, digits, ".", "_", "-", "/")', isChannelName);
 
 /**
- * Rooms with their channels: `room:channel,channel;room:channel`, or a JSON object that starts with `{`; in a file a
- * mapping of rooms to lists. A room that is named twice gets the channels of both.
+ * Rooms with their channels: `room:channel,channel;room:channel`, or a JSON object that starts with `{`; in a file, a
+ * mapping of rooms to lists. The channels of a repeated room are merged.
  */
 export const rooms: Kind<Readonly<Record<string, readonly string[]>>> = {
   expected: 'rooms with their channels, as room:channel,channel;room:channel',
@@ -229,7 +228,7 @@ export const rooms: Kind<Readonly<Record<string, readonly string[]>>> = {
   },
 };
 
-/** Null when there is nothing that could be rooms. */
+/** Null if the value cannot contain rooms. */
 function roomEntries(value: unknown): [room: string, channels: unknown][] | null {
   const given = typeof value === 'string' ? (parseJson(value, '{') ?? value) : value;
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return Object.entries(given);
@@ -246,12 +245,12 @@ function isListOfChannels(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.length > 0 && value.every(isName);
 }
 
-/** Text without spaces around it and in small letters; undefined for what is no text. */
+/** Trimmed lower-case text; undefined if the value is not text. */
 function word(value: unknown): string | undefined {
   return typeof value === 'string' ? value.trim().toLowerCase() : undefined;
 }
 
-/** The non-empty parts of `value` between separators, without the spaces around them. */
+/** The trimmed, non-empty parts of `value`. */
 function splitAndTrim(value: string, separator: string): string[] {
   return value
     .split(separator)
@@ -259,7 +258,7 @@ function splitAndTrim(value: string, separator: string): string[] {
     .filter((part) => part !== '');
 }
 
-/** The value of a JSON text that starts with `bracket`; false when it is malformed, undefined when it starts otherwise. */
+/** Parses JSON text that starts with `bracket`; false if it is malformed, undefined if it starts otherwise. */
 function parseJson(value: string, bracket: '[' | '{'): unknown {
   if (!value.trim().startsWith(bracket)) return undefined;
   try {

@@ -5,7 +5,7 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-/** An address of 127.0.0.0/8 or ::1 in any spelling, `localhost` or a name under it. Brackets may be there; no port. */
+/** An address in 127.0.0.0/8 or ::1 in any spelling, `localhost` or a name under it. May have brackets, but no port. */
 export function isLoopbackHost(host: string): boolean {
   const bare = host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
   if (isIPv4(bare)) return LOOPBACK.check(bare, 'ipv4');
@@ -19,7 +19,7 @@ export interface Listener {
   readonly port: number;
 }
 
-/** The listeners that this configuration opens. */
+/** The listeners of this configuration. */
 export function listeners(config: Config): readonly Listener[] {
   const { server, telemetry, http } = config;
   const open: Listener[] = [{ name: 'bus', host: server.host, port: server.port }];
@@ -30,7 +30,7 @@ export function listeners(config: Config): readonly Listener[] {
   return open;
 }
 
-/** Whether nobody outside this machine can reach any listener. */
+/** Whether all listeners are reachable from this machine only. */
 export function onLoopbackOnly(config: Config): boolean {
   return listeners(config).every(({ host }) => isLoopbackHost(host));
 }

@@ -11,33 +11,32 @@ import { unknownKeys, unknownVariables } from './unknown-names.ts';
 
 export interface LoadInput {
   /**
-   * By the names of the flags in camelCase, as commander gives them: text, or a value as a file would hold it. What is
-   * no flag of a setting is not looked at.
+   * By camelCase flag name, as in commander: text, or a value as in a file. Flags that are not settings are ignored.
    */
   readonly flags?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly file?: ConfigFile;
-  /** `ARQONBUS_*` variables that are no settings and yet known, such as those of the command-line client. */
+  /** Known `ARQONBUS_*` variables that are not settings, such as those of the command-line client. */
   readonly otherVariables?: readonly string[];
-  /** Reads the file of a secret; throws when it cannot. */
+  /** Reads the file of a secret; throws if it cannot. */
   readonly readFile?: (path: string) => string;
 }
 
 export type Loaded =
   | {
       readonly ok: true;
-      /** Frozen to its depths. */
+      /** Deeply frozen. */
       readonly config: Config;
       readonly warnings: readonly string[];
-      /** Where each setting came from, by its path. */
+      /** The source of each setting, by path. */
       readonly sources: Readonly<Record<string, Source>>;
     }
   | { readonly ok: false; readonly faults: readonly string[]; readonly warnings: readonly string[] };
 
 /**
- * Makes the configuration of the flags, else the environment, else the file, else the defaults, and checks it: each
- * value, what goes together, and in production what {@link preflight} asks. All faults are told at once, a sentence
- * each, none with a secret in it. Never throws.
+ * Builds the configuration from flags, environment, file and defaults, in this order of priority, and validates it:
+ * each value, combinations, and in production the rules of {@link preflight}. Reports all errors at once, one sentence
+ * each, without secrets. Never throws.
  */
 export function loadConfig(input: LoadInput): Loaded {
   const { file, otherVariables = [] } = input;
@@ -58,7 +57,7 @@ export function loadConfig(input: LoadInput): Loaded {
     ...unknownKeys(content?.unknown ?? [], places.fileName),
   ];
   const unknownIsFault = config.environment === 'prod';
-  // A default stands in for each faulty value; what follows from such a default alone would mislead.
+  // Invalid values are replaced by defaults; errors that only follow from such a default would mislead.
   const consequences = [...contradictions(config), ...preflight(config)].filter(
     (fault) => !faulty.some(({ env: variable }) => fault.includes(variable)),
   );
@@ -116,18 +115,18 @@ function build(values: ReadonlyMap<Setting, unknown>): Config {
     if (name === undefined) target[section!] = value;
     else target[section!] = { ...(target[section!] as object | undefined), [name]: value };
   }
-  // The type of the table makes sure of this: it has every field of Config, in that field's type.
+  // Safe because of the table's type: it has every field of Config, with that field's type.
   return deepFreeze(withDerivedDefaults(target as unknown as Config));
 }
 
-/** The defaults that depend on other settings. */
+/** Defaults that depend on other settings. */
 function withDerivedDefaults(config: Config): Config {
   const { server, bus, telemetry, http, storage } = config;
   const burst = bus.rateLimitBurst > 0 ? bus.rateLimitBurst : Math.ceil(bus.rateLimitPerSecond);
   return {
     ...config,
     bus: { ...bus, rateLimitBurst: burst },
-    // One speaks the other's protocol.
+    // Both speak the same protocol.
     storage: {
       ...storage,
       redisUrl: storage.redisUrl === '' && storage.backend.startsWith('redis') ? storage.valkeyUrl : storage.redisUrl,
@@ -139,7 +138,7 @@ function withDerivedDefaults(config: Config): Config {
   };
 }
 
-/** What is allowed and yet hardly meant. */
+/** Settings that are valid but probably unintended. */
 function remarks({ server }: Config): string[] {
   if (server.maxBacklogBytes >= server.maxMessageSize) return [];
   return [

@@ -5,14 +5,14 @@ const MIN_SECRET_BYTES = 32;
 const MIN_API_KEY_LENGTH = 16;
 
 /**
- * Why a server with this configuration must not start in production, a sentence each; none in other environments.
- * Loading a configuration asks this already.
+ * The reasons why this configuration must not start in production, one sentence each; empty in other environments.
+ * Checked when a configuration is loaded.
  */
 export function preflight(config: Config): string[] {
   return config.environment === 'prod' ? faultsInProduction(config) : [];
 }
 
-/** The same of a rehearsal for production (`staging`), where it is told and refuses nothing. */
+/** The same checks under `staging`, where they only warn. */
 export function rehearsal(config: Config): string[] {
   return config.environment === 'staging' ? faultsInProduction(config) : [];
 }
@@ -43,7 +43,7 @@ function faultsInProduction(config: Config): string[] {
   return faults;
 }
 
-/** What is insecure about a start with this configuration, a sentence each, for the banner and the log. */
+/** Security warnings about this configuration, one sentence each, for the banner and the log. */
 export function securityWarnings(config: Config): string[] {
   return [...accessWarnings(config), ...exposureWarnings(config), ...browserWarnings(config)];
 }

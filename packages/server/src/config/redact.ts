@@ -6,14 +6,14 @@ import { SETTINGS } from './settings.ts';
 const MASK = '***';
 const SECRET_PARAMETER = /pass|pwd|secret|token|key|auth|credential/i;
 
-/** A configuration that may be shown, keyed as a configuration file is. */
+/** A configuration without secrets, keyed like a configuration file. */
 export interface ShownConfig {
   readonly [key: string]: unknown;
 }
 
 /**
- * The configuration without a single secret: a secret is `***`, or empty when it is not set; of a URL only the password
- * (or the token that stands in a user name's place, or in a parameter) is masked.
+ * The configuration with secrets masked: a secret is `***`, or empty if not set; in a URL, only the password is masked
+ * (or a token in the user name or in a parameter).
  */
 export function redact(config: Config): ShownConfig {
   const shown: Record<string, unknown> = {};
@@ -37,7 +37,7 @@ function masked(setting: Setting, value: unknown): unknown {
   return setting.secret === 'url-password' ? maskUrls(String(value)) : MASK;
 }
 
-/** The value with all that is called `secret` in it masked, however deep. */
+/** The value with every `secret` field masked, at any depth. */
 function withoutSecrets(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutSecrets);
   if (typeof value !== 'object' || value === null) return value;
@@ -60,7 +60,7 @@ function maskUrl(value: string): string {
   return url.href;
 }
 
-/** A URL with several hosts, which the standard does not know. */
+/** A URL with several hosts, which `URL` cannot parse. */
 function maskHosts(value: string): string {
   const [, scheme, user, password, rest] = /^([a-z+]+:\/\/)([^:@/]*)(?::([^@/]*))?@([^@]*)$/i.exec(value) ?? [];
   if (scheme !== undefined) return `${scheme}${password === undefined ? MASK : `${user}:${MASK}`}@${rest}`;

@@ -6,7 +6,7 @@ import type { Section, Spec } from './setting.ts';
 const TEN_YEARS_SECONDS = 315_360_000;
 const MAX_RATE = 10_000_000;
 
-/** Largest bound in bytes that a setting takes: 1 TiB. */
+/** Maximum for limits in bytes: 1 TiB. */
 const MAX_BYTES = 1_024 ** 4;
 
 export const bus: Section<Config['bus']> = {
@@ -323,7 +323,7 @@ export const storage: Section<Config['storage']> = {
   },
 };
 
-/** As webhooks are signed: a key of 24 to 64 bytes. */
+/** The same format as for webhooks: a key of 24 to 64 bytes. */
 function isSigningSecret(value: string): boolean {
   const encoded = /^whsec_([A-Za-z0-9+/]+)={0,2}$/.exec(value)?.[1] ?? '';
   const bytes = Math.floor((encoded.length * 3) / 4);

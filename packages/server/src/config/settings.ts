@@ -4,8 +4,8 @@ import { casil, cron, lease, omega, store, webhook } from './settings-features.t
 import { environment, http, log, server, telemetry } from './settings-listeners.ts';
 
 /**
- * Every setting there is. The reading of flags, variables and files, the checks, what `/system/config` shows and the
- * page docs/configuration.md all come from this table.
+ * All settings. Flags, variables, files, validation, `/system/config` and docs/configuration.md are all based on this
+ * table.
  */
 const SETTINGS_TABLE: SettingsTable = {
   environment,
@@ -26,7 +26,7 @@ const SETTINGS_TABLE: SettingsTable = {
   omega,
 };
 
-/** The table as a list, in its order. */
+/** The settings as a list, in the table's order. */
 export const SETTINGS: readonly Setting[] = Object.entries(SETTINGS_TABLE).flatMap(([section, entry]) =>
   isSpec(entry)
     ? [place(entry, [section])]
@@ -46,7 +46,7 @@ export function settingOf(variable: string): Setting | undefined {
   return BY_ENV.get(variable);
 }
 
-/** No section has a setting of its own called `env`, which is what tells a setting from a section. */
+/** No section has a setting called `env`, so that field distinguishes a setting from a section. */
 function isSpec(entry: object): entry is Spec<unknown> {
   return 'env' in entry;
 }

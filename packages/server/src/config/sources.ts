@@ -3,14 +3,14 @@ import { resolve } from 'node:path';
 import type { ConfigFile } from './config-file.ts';
 import { type Loaded, type LoadInput, loadConfig } from './load.ts';
 
-/** Read when no other file is named and it is there. */
+/** Read if it exists and no other file is named. */
 export const DEFAULT_CONFIG_FILE = 'arqonbus.config.yaml';
 
 type FoundFile = { readonly ok: true; readonly file?: ConfigFile } | { readonly ok: false; readonly fault: string };
 
 /**
- * Finds and reads the configuration file: the one that `named` (`--config`) says, which must exist, else
- * {@link DEFAULT_CONFIG_FILE} in `directory`, which need not.
+ * Finds and reads the configuration file: `named` (`--config`), which must exist, or else {@link DEFAULT_CONFIG_FILE}
+ * in `directory`, which may be missing.
  */
 function readConfigFile(named: string | undefined, directory: string): FoundFile {
   const path = named ?? DEFAULT_CONFIG_FILE;
@@ -28,7 +28,7 @@ export interface SystemSources extends Omit<LoadInput, 'file'> {
   readonly directory: string;
 }
 
-/** {@link loadConfig} with the file of {@link readConfigFile}: what a start does, and a reload once more. */
+/** {@link loadConfig} with the file of {@link readConfigFile}; used at start and for every reload. */
 export function readSources({ configPath, directory, ...rest }: SystemSources): Loaded {
   const found = readConfigFile(configPath, directory);
   if (found.ok) return loadConfig(found.file === undefined ? rest : { ...rest, file: found.file });

@@ -1,7 +1,7 @@
 import type { StorageOptions } from '@arqonbus/bus';
 import type { Config } from './config.ts';
 
-/** What the bus is told to open. The bytes of one channel are not among it: they belong to the channel's retention. */
+/** The storage options for the bus. The byte limit per channel is part of the channel's retention. */
 export function storageOptions(storage: Config['storage'], nodeId: string): StorageOptions {
   const { backend, mode, sqlitePath, redisUrl, valkeyUrl, postgresUrl, postgresListenUrl } = storage;
   const { maxHistorySize: size, historyTtlSeconds, maxHistoryBytes: bytes } = storage;
@@ -13,6 +13,6 @@ export function storageOptions(storage: Config['storage'], nodeId: string): Stor
     maxHistoryBytesPerTenant,
     ...(replicas === 0 && !fsync ? {} : { replication: { replicas, fsync, waitMs } }),
   };
-  // 0 is the engine's own default.
+  // 0 means the engine's default.
   return maxHistoryBytesTotal === 0 ? options : { ...options, maxHistoryBytes: maxHistoryBytesTotal };
 }

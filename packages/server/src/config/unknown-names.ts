@@ -11,7 +11,7 @@ const KNOWN_VARIABLES: ReadonlySet<string> = new Set([...VARIABLES, ...SECRET_FI
 const PATHS: readonly string[] = SETTINGS.map(({ path }) => path);
 const SECTIONS: readonly string[] = [...new Set(PATHS.map((path) => path.split('.')[0]!))];
 
-/** A sentence for each `ARQONBUS_*` variable that is no setting, nor among `others`. Values are never told. */
+/** A sentence for each `ARQONBUS_*` variable that is neither a setting nor among `others`. Never shows values. */
 export function unknownVariables(
   env: Readonly<Record<string, string | undefined>>,
   others: readonly string[],
@@ -35,7 +35,7 @@ export function unknownVariables(
     });
 }
 
-/** A sentence for each key of a file that is no setting. */
+/** A sentence for each key of a file that is not a setting. */
 export function unknownKeys(keys: readonly string[], file: string): string[] {
   return keys.map((key) => sentence(key, ` in ${file}`, nearestNames(key, key.includes('.') ? PATHS : SECTIONS)));
 }
@@ -47,7 +47,7 @@ function sentence(name: string, where: string, nearest: readonly string[]): stri
   return `${shown}${where} is not a setting${guess}`;
 }
 
-/** Kubernetes tells every container of each service by variables: those of a service `arqonbus` begin as settings do. */
+/** Kubernetes sets variables for each service; those of a service named `arqonbus` have the same prefix as settings. */
 function isServiceLink(name: string, value: string): boolean {
   return /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)/.test(name) || /^(tcp|udp|sctp):\/\//.test(value);
 }

@@ -5,33 +5,33 @@ import { USAGE } from './directory-routes.ts';
 import { HttpRefusal, Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
-/** What came of reading the configuration again. Settings are told by their paths, never by their values. */
+/** The result of a configuration reload. Settings are given by path, never by value. */
 export interface Reloaded {
-  /** Settings that changed and are in force. */
+  /** Changed settings that are in force. */
   readonly changed: readonly string[];
-  /** Settings that changed and come into force with the listeners, which are reopened; empty: none are. */
+  /** Changed settings that take effect when the listeners are reopened; empty: they are not reopened. */
   readonly reopening: readonly string[];
-  /** Settings that changed and take a new process. */
+  /** Changed settings that need a new process. */
   readonly needs_new_process: readonly string[];
 }
 
-/** Reads the configuration again, and says how to go on once that is told. Rejects with what is wrong with it. */
+/** Reloads the configuration; `goOn` continues once the result has been sent. Rejects with the errors in it. */
 export type OnRestart = () => Promise<{ readonly reloaded: Reloaded; readonly goOn: () => void }>;
 
 export interface AdminParts {
   readonly bus: Bus;
   readonly runner: CommandRunner;
-  /** Stops the server, or reads its configuration again; null: this server does not offer it. */
+  /** Stops the server, or reloads its configuration; null: not available on this server. */
   readonly onShutdown: (() => void) | null;
   readonly onRestart: OnRestart | null;
 }
 
 const TEXT = z.string();
-/** Mailboxes of one page: what waits in each has to be found out. */
+/** Page size for mailboxes: the pending mail of each has to be looked up. */
 const MAX_MAILBOXES = 100;
 const REASON = 'disconnected by an administrator';
 
-/** Rooms, clients, and the server's own life. */
+/** Rooms, clients, and server administration. */
 export function adminRoutes(parts: AdminParts): AnyRoute[] {
   const { bus, runner } = parts;
   return [
@@ -165,7 +165,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
   ];
 }
 
-/** Closes a client wherever it is; answers its node. */
+/** Closes a client on any node; returns its node. */
 async function disconnect(bus: Bus, tenant: string, id: string): Promise<string> {
   const session = bus.rooms.tenant(tenant).sessions.get(id);
   if (session !== undefined) {
@@ -173,7 +173,7 @@ async function disconnect(bus: Bus, tenant: string, id: string): Promise<string>
     return bus.options.node;
   }
   const { presence } = bus.engine;
-  // A client id, and not every connection of a subject.
+  // Only a client id, not all connections of a subject.
   const [found] = presence === null || id.includes(':') ? [] : await presence.find(tenant, id);
   if (found === undefined) {
     throw unknownClient(id);

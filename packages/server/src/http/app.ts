@@ -17,23 +17,23 @@ import { type AnyRoute, listsOf, readTexts, type Texts } from './route.ts';
 
 export interface AppRules {
   readonly credentials: Credentials;
-  /** The origin and host rule: why the request must not go on, or null. */
+  /** Checks origin and host: returns the reason to refuse the request, or null. */
   readonly checkOrigin: (request: IncomingMessage) => string | null;
-  /** Whether the page that asks could open a WebSocket too: then it may read what users are answered. */
+  /** Whether a page of this origin could open a WebSocket; if so, it may also read responses of `user` routes. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
-  /** Origins, or globs of their hosts, whose pages may read answers. */
+  /** Origins, or globs of their hosts, whose pages may read responses. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
-  /** Whether `/metrics` is open to everybody. */
+  /** Whether `/metrics` is public. */
   readonly openMetrics: boolean;
-  /** What a caller may know of a fault of the server's own; the rest goes to the log. */
+  /** The part of an internal error shown to the caller; the rest is logged. */
   readonly internal: (error: unknown) => BusError;
-  /** Told of every answer, and of every error by its code. */
+  /** Called for every response, and for every error with its code. */
   readonly onAnswered: (status: number) => void;
   readonly onFailed: (code: ErrorCode) => void;
 }
 
-/** What the steps before a route have found out. */
+/** Results of the steps before a route. */
 interface Found {
   caller: Caller;
   /** The query, without the tenant. */
@@ -49,14 +49,14 @@ export type App = OpenAPIHono<AppTypes>;
 type AppContext = Context<AppTypes>;
 type Step = MiddlewareHandler<AppTypes>;
 
-/** Seconds for which a browser may remember the answer to a preflight. */
+/** How long a browser may cache a preflight response, in seconds. */
 const PREFLIGHT_SECONDS = 600;
 
 /** Serves the routes. Every request passes the same steps: CORS, host, origin, credentials, form, body, the route. */
 export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
   const app: App = new OpenAPIHono<AppTypes>();
   const at = lookUp(routes);
-  // Browsers keep HSTS for a host name with all its ports, which is for whoever owns the name to decide.
+  // HSTS applies to a host name with all its ports, so the owner of the name has to decide about it.
   app.use(secureHeaders({ strictTransportSecurity: false }));
   app.use(corsStep(rules, at));
   app.use(async (c, next) => {
@@ -73,7 +73,7 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
   for (const one of routes) {
     app.openAPIRegistry.registerPath(describeRoute(one, error));
     const answer = async (c: AppContext): Promise<Response> => respond(c, await run(c, one, rules.maxBodyBytes));
-    // `{name}` of OpenAPI is `:name` here.
+    // OpenAPI's `{name}` is `:name` in Hono.
     const path = one.path.replaceAll(/\{(\w+)\}/g, ':$1');
     if (one.method === 'get') app.get(path, identify(one, rules), answer);
     else if (one.method === 'delete') app.delete(path, identify(one, rules), answer);
@@ -88,7 +88,7 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
   return app;
 }
 
-/** Finds the routes at a path; parameters stand between its slashes. */
+/** Finds the routes for a path; parameters match one segment. */
 function lookUp(routes: readonly AnyRoute[]): (path: string) => AnyRoute[] {
   const patterns = routes.map((route) => {
     const parts = route.path.split('/').map((part) => (part.startsWith('{') ? '[^/]+' : part.replaceAll('.', '\\.')));
@@ -97,14 +97,14 @@ function lookUp(routes: readonly AnyRoute[]): (path: string) => AnyRoute[] {
   return (path) => patterns.filter(({ pattern }) => pattern.test(path)).map(({ route }) => route);
 }
 
-/** The methods of a path, as `Allow` names them. */
+/** The methods of a path, for the `Allow` header. */
 function methodsOf(routes: readonly AnyRoute[]): string[] {
   const methods = new Set(routes.map(({ method }) => method.toUpperCase()));
   if (methods.has('GET')) methods.add('HEAD');
   return [...methods, 'OPTIONS'];
 }
 
-/** Lets the pages of listed origins read answers; never with the credentials of a browser. */
+/** Lets pages of listed origins read responses, never with browser credentials. */
 function corsStep({ corsOrigins, allowsOrigin }: AppRules, at: (path: string) => AnyRoute[]): Step {
   const forUsers = (c: Context): boolean => at(c.req.path).some(({ access }) => access === 'user');
   const mayRead = (origin: string, c: Context): boolean =>
@@ -122,13 +122,13 @@ function corsStep({ corsOrigins, allowsOrigin }: AppRules, at: (path: string) =>
   };
 }
 
-/** Without a host of its own to compare with, the rule of origins comes down to the list. */
+/** With no own host to compare with, only the list of origins applies. */
 function isListed(origin: string, allowedOrigins: readonly string[]): boolean {
   const rule = { listeningOnLoopback: false, allowedOrigins, allowedHosts: [] };
   return origin !== '' && checkOrigin({ ...rule, origin, host: undefined }) === null;
 }
 
-/** HTTP/1.0 has no Host, and the plain checks of load balancers still speak it. */
+/** HTTP/1.0 has no Host header, and some load balancer health checks still use it. */
 function assertHost({ headers: { host = '' }, httpVersion }: IncomingMessage, isOpen: boolean): void {
   if (host !== '' || (isOpen && httpVersion === '1.0')) return;
   throw new HttpRefusal(400, 'VALIDATION_ERROR', 'The request has no Host header; send one.', { field: 'Host' });
@@ -145,7 +145,7 @@ function identify(one: AnyRoute, rules: AppRules): Step {
   const lists = listsOf(one);
   const tokens = new Set<string>(takesQueryToken ? TOKEN_PARAMETERS : []);
   return async (c, next) => {
-    // Probes and scrapers may add what they like to the addresses they poll.
+    // Probes and scrapers may add any query parameters.
     const { tenant = null, ...texts } = access === 'open' ? {} : queryTexts(c.req.url, lists, tokens);
     c.set('texts', texts);
     const how = { access, takesQueryToken };
@@ -154,10 +154,7 @@ function identify(one: AnyRoute, rules: AppRules): Step {
   };
 }
 
-/**
- * Each parameter once, but for those that are lists: which of two values counts is nothing to guess about. Tokens are
- * left out; who identifies the caller has read them.
- */
+/** Repeated parameters are refused unless they are lists. Tokens are left out; they are read with the credentials. */
 function queryTexts(url: string, lists: ReadonlySet<string>, tokens: ReadonlySet<string>): Texts {
   const texts: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of new URL(url).searchParams) {
@@ -175,7 +172,7 @@ function queryTexts(url: string, lists: ReadonlySet<string>, tokens: ReadonlySet
   return texts;
 }
 
-/** Before the parameters are read: what comes from no program is not told about them. */
+/** Checked before the parameters, so that HTML forms get no details about them. */
 const assertJson: Step = async (c, next) => {
   assertBodyType(c.env.incoming.headers);
   await next();
@@ -198,16 +195,16 @@ const NOTHING = new ArrayBuffer(0);
 function respond(c: AppContext, answer: Reply | Takeover): Response {
   if (answer instanceof Reply) return send(c, answer);
   const { outgoing } = c.env;
-  // Whoever asked has gone meanwhile: of what began now nobody would ever tell the end.
+  // The caller has disconnected: nothing would ever end what is opened now.
   if (outgoing.closed) return RESPONSE_ALREADY_SENT;
-  // What the steps before have found to say, CORS above all.
+  // Headers set by earlier steps, mainly CORS.
   for (const [name, value] of c.res.headers) outgoing.setHeader(name, value);
   outgoing.setHeader('X-Content-Type-Options', 'nosniff');
   answer.open(outgoing as ServerResponse);
   return RESPONSE_ALREADY_SENT;
 }
 
-/** The answer to a request that no route takes. */
+/** The response to a request that matches no route. */
 function elsewhere(c: AppContext, routes: readonly AnyRoute[]): Reply {
   if (routes.length === 0) {
     const path = c.req.path.slice(0, 256);

@@ -11,7 +11,7 @@ const ITEM = z.union([
   z.strictObject({ command: z.string(), args: z.looseObject({}).optional() }),
 ]);
 
-/** `/v1/batch`: many publications and commands, one after the other. */
+/** `/v1/batch`: runs many publishes and commands, one after the other. */
 export function batchRoutes(publishing: Publishing): AnyRoute[] {
   return [
     route({
@@ -35,7 +35,7 @@ export function batchRoutes(publishing: Publishing): AnyRoute[] {
         let isFirst = true;
         const results = await inOrder(list, (item) =>
           outcomeOf(publishing, async () => {
-            // The first is counted with the request itself.
+            // The first one is counted with the request itself.
             if (!isFirst) caller.charge();
             isFirst = false;
             return runItem(publishing, caller, item, signal);

@@ -4,7 +4,7 @@ import { HttpRefusal } from './reply.ts';
 
 const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
 
-/** Refuses with 415 what no program of ours sends: no JSON, as every HTML form, or JSON that was compressed. */
+/** Refuses with 415 bodies that are not JSON, such as HTML forms, and compressed ones. */
 export function assertBodyType(headers: IncomingHttpHeaders): void {
   if (!JSON_TYPE.test(headers['content-type']?.trim() ?? '')) {
     throw new HttpRefusal(415, 'VALIDATION_ERROR', 'Send the header "Content-Type: application/json".', {
@@ -20,9 +20,9 @@ export function assertBodyType(headers: IncomingHttpHeaders): void {
 }
 
 /**
- * The body of a request, with its length ahead or in chunks.
+ * Reads a request body, with a content length or chunked.
  *
- * @param limit bytes; more is a 413
+ * @param limit bytes; larger bodies get a 413
  */
 export async function readBody(request: Request, incoming: IncomingMessage, limit: number): Promise<ArrayBuffer> {
   const { headers } = incoming;
@@ -32,20 +32,20 @@ export async function readBody(request: Request, incoming: IncomingMessage, limi
     return await readChunks(request.body ?? NO_CHUNKS, limit);
   } catch (error) {
     if (error instanceof BusError || !incoming.destroyed || incoming.complete) throw error;
-    // Nobody is left to be answered, and that is no fault of the server.
+    // The client has disconnected, which is not a server error.
     throw new BusError('INVALID_JSON', 'The body broke off; send all of it.');
   }
 }
 
 const NO_CHUNKS: readonly Uint8Array[] = [];
-/** What is set aside for a body of unknown length at first, in bytes. */
+/** Initial buffer for a body of unknown length, in bytes. */
 const FIRST_BYTES = 4_096;
 
 async function readChunks(
   chunks: ReadableStream<Uint8Array> | readonly Uint8Array[],
   limit: number,
 ): Promise<ArrayBuffer> {
-  // Joined as they come: a body in chunks of a byte each would take a hundred times its size as a list.
+  // Copied into one buffer: as a list, a body in one-byte chunks would take a hundred times its size.
   let bytes = new Uint8Array(Math.min(limit, FIRST_BYTES));
   let size = 0;
   for await (const chunk of chunks) {
@@ -63,16 +63,16 @@ async function readChunks(
 }
 
 function tooLarge(limit: number): HttpRefusal {
-  // What is left of the body is not worth reading, so the connection cannot be used again.
+  // The rest of the body is not read, so the connection cannot be reused.
   const headers = { Connection: 'close' };
   const details = { field: 'body', limit };
   return new HttpRefusal(413, 'LIMIT_EXCEEDED', `The body is larger than ${limit} bytes.`, details, headers);
 }
 
-/** Levels of a body: those of a frame, and what a request may wrap around it. */
+/** Nesting limit of a body: that of a frame, plus what a request may wrap around it. */
 const MAX_LEVELS = MAX_NESTING + 4;
 
-/** One JSON object, as the bus takes it from a socket too; `{}` when there is nothing. */
+/** Parses one JSON object, by the same rules as a frame; `{}` for an empty body. */
 export function readJson(bytes: ArrayBuffer): JsonObject {
   if (bytes.byteLength === 0) return {};
   const value = parseBody(bytes);
@@ -80,7 +80,7 @@ export function readJson(bytes: ArrayBuffer): JsonObject {
   throw new BusError('INVALID_JSON', 'The body must be one JSON object.');
 }
 
-/** One JSON object, or an array of them. */
+/** Parses one JSON object, or an array of them. */
 export function readObjects(bytes: ArrayBuffer): JsonObject[] {
   const value = parseBody(bytes);
   const list: unknown[] = Array.isArray(value) ? value : [value];

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { HttpRefusal, Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
-/** `GET /client.js`: the client for pages that have no bundler. */
+/** `GET /client.js`: the client for pages without a bundler. */
 export function clientRoute(): AnyRoute {
   let reply: Reply | undefined;
   return route({
@@ -32,7 +32,7 @@ function readClient(): Reply {
     'Content-Type': 'text/javascript; charset=utf-8',
     'Cache-Control': 'no-cache',
     ETag: `"${createHash('sha256').update(code).digest('hex').slice(0, 32)}"`,
-    // A module of another origin is read only where this says so, and there is nothing in it to hide.
+    // Needed to load a module from another origin; it contains nothing secret.
     'Access-Control-Allow-Origin': '*',
   });
 }

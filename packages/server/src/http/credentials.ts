@@ -19,22 +19,22 @@ import type { HttpRates } from './rates.ts';
 import { HttpRefusal } from './reply.ts';
 
 /**
- * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators;
- * `user` whoever could open a WebSocket, within the same grants; `admin` admins, about their own tenant; `operator` those
- * who stand over all tenants, since the answer is about the server.
+ * Who may use a route: `open` everybody; `metrics` everybody, or operators if the configuration says so; `user`
+ * everybody who could open a WebSocket, within the same grants; `admin` admins, for their own tenant; `operator`
+ * operators of all tenants, since the route is about the whole server.
  */
 export type Access = 'open' | 'metrics' | 'user' | 'admin' | 'operator';
 
-/** Who makes a request, and for which tenant. */
+/** The caller of a request, and the tenant it is for. */
 export interface Caller {
   readonly principal: Principal;
-  /** As whom it publishes and runs commands. */
+  /** The sender of its messages and commands. */
   readonly sender: Sender;
-  /** Counts one more of what a request may hold many of. Throws RATE_LIMITED, as for one request too many. */
+  /** Charges one more item of a batch to the rate limit. Throws RATE_LIMITED, as for one request too many. */
   charge(): void;
 }
 
-/** Who may use a route, and how they may say who they are. */
+/** Who may use a route, and how credentials may be sent. */
 interface Entrance {
   readonly access: Access;
   readonly takesQueryToken: boolean;
@@ -45,23 +45,23 @@ export interface CredentialRules {
   readonly hasApiKey: boolean;
   /** Null: authentication is off. */
   readonly verifier: Verifier | null;
-  /** The cookie that may hold a token, where the request has an origin, which has been checked; empty: none. */
+  /** The cookie that may hold a token, for requests with a checked origin; empty: none. */
   readonly cookie: string;
-  /** Whom a caller of this machine is taken for when neither a key nor authentication is configured; null: nobody. */
+  /** The principal of local callers if neither a key nor authentication is configured; null: none. */
   readonly local: Principal | null;
   readonly rates: HttpRates;
-  /** Throws a BusError for somebody whom the tenant keeps out. */
+  /** Throws a BusError for a subject that the tenant has barred. */
   readonly requireWelcome: (principal: Principal) => void;
-  /** Told of every refused credential; `internal` is for the log alone. */
+  /** Called for every refused credential; `internal` is for the log only. */
   readonly onRefused: (refused: Omit<Refused, 'ok'>, address: string) => void;
 }
 
-/** Whoever asks an open route. */
+/** The caller of open routes. */
 const STRANGER: Caller = callerOf(anonymousPrincipal('guest', false), () => {});
 
 const SENDER_NAME_LENGTH = 128;
 
-/** Decides who an HTTP request is from (TELEMETRY, HTTP): the API key, an admin's token, or this machine itself. */
+/** Authenticates HTTP requests (TELEMETRY, HTTP): by API key, by token, or as a local caller. */
 export class Credentials {
   private readonly rules: CredentialRules;
 
@@ -70,10 +70,10 @@ export class Credentials {
   }
 
   /**
-   * The caller, who may use routes of `access`. Throws the refusal: 401 without valid credentials, 403 when they do
-   * not suffice, 429 when the caller asks too often.
+   * Identifies a caller and checks that it may use routes of `access`. Throws the refusal: 401 for invalid credentials,
+   * 403 for insufficient ones, 429 for too many requests.
    *
-   * @param tenant what the query asks for: operators choose one, others may only name their own
+   * @param tenant the tenant in the query: operators may choose one, others only their own
    */
   identify(request: IncomingMessage, { access, takesQueryToken }: Entrance, tenant: string | null): Awaitable<Caller> {
     if (access === 'open') return STRANGER;
@@ -123,7 +123,7 @@ export class Credentials {
     if (!principal.operator && tenant !== principal.tenant) {
       throw this.forbidden(request, 'Only operators choose a tenant.', { field: 'tenant' });
     }
-    // Whoever names a tenant asks about that one alone.
+    // A request that names a tenant is limited to it.
     return { ...principal, tenant, operator: principal.operator && access !== 'admin' && access !== 'user' };
   }
 
@@ -146,12 +146,12 @@ const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="arqonbus"' };
 function callerOf(principal: Principal, charge: () => void): Caller {
   const { subject } = principal;
   const name = `http:${senderName(subject)}`;
-  // A token's subject is the same whether it comes over WebSocket or HTTP; the key is an identity of its own.
+  // A token's subject is the same over WebSocket and HTTP; the API key has its own identity.
   const identity = subject === null || subject === API_KEY_SUBJECT ? name : subjectIdentity(subject);
   return { principal, sender: systemSender(name, principal, identity), charge };
 }
 
-/** What envelopes say after `http:`. No token's subject can pass for the API key or for a caller without a name. */
+/** The sender name after `http:`. No token's subject can pass for the API key or an anonymous caller. */
 function senderName(subject: string | null): string {
   if (subject === API_KEY_SUBJECT) return 'api-key';
   if (subject === null) return 'anonymous';

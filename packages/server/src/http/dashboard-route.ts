@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { HttpRefusal, Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
-/** Everything comes from this very origin, and nothing is a script but the file that was built. */
+/** Allows only resources of the same origin, and only the built script. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -23,7 +23,7 @@ const TYPES: Readonly<Record<string, string>> = {
   css: 'text/css; charset=utf-8',
 };
 
-/** `GET /` and `GET /assets/{file}`: the page for operators. Its addresses are relative, so a proxy may add a prefix. */
+/** `GET /` and `GET /assets/{file}`: the operators' dashboard. Its URLs are relative, so a proxy may add a prefix. */
 export function dashboardRoutes(): AnyRoute[] {
   let files: Built | undefined;
   const built = (): Built => {
@@ -83,7 +83,7 @@ function readBuilt(): Built {
 function readAsset(folder: string, name: string): Reply {
   return new Reply(200, readFileSync(join(folder, name), 'utf8'), {
     'Content-Type': TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'text/plain; charset=utf-8',
-    // The name has a hash of what is in it.
+    // The file name contains a hash of the content.
     'Cache-Control': 'public, max-age=31536000, immutable',
   });
 }

@@ -6,7 +6,7 @@ import { type AnyRoute, route } from './route.ts';
 const TEXT = z.string();
 const NAME = TEXT.min(1).max(260);
 
-/** One page of a list: at most 500 after the `next` of the answer before. */
+/** Paging: at most 500 entries, after the `next` of the previous page. */
 const PAGE = {
   limit: z.coerce.number().int().min(1).max(500).default(500),
   after: TEXT.optional().describe('`next` of the answer before.'),
@@ -14,7 +14,7 @@ const PAGE = {
 
 const CLIENT = z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT });
 
-/** What a channel's stream keeps. */
+/** What a channel's stream retains. */
 export const USAGE: Readonly<Record<'sequence' | 'events' | 'bytes', ZodOptional<ZodNumber>>> = {
   sequence: z
     .number()
@@ -24,7 +24,7 @@ export const USAGE: Readonly<Record<'sequence' | 'events' | 'bytes', ZodOptional
   bytes: z.number().optional().describe('UTF-8 bytes of the kept events, as `history.bytes` of a rule counts them.'),
 };
 
-/** As a join with `presence` answers it. */
+/** A member as in the result of a join with `presence`. */
 const MEMBER = z.looseObject({
   client_id: TEXT,
   sender: z.looseObject({}),
@@ -33,10 +33,10 @@ const MEMBER = z.looseObject({
   channel: TEXT.optional(),
 });
 
-/** Channels and rooms looked at for one page; the rest comes with the next ones. */
+/** Maximum channels and rooms scanned for one page; the rest follows on later pages. */
 const MAX_LOOKED_AT = 5_000;
 
-/** Who and what is there, as far as the caller's grants show it. */
+/** Channels, members and clients, limited by the caller's grants. */
 export function directoryRoutes(bus: Bus): AnyRoute[] {
   return [
     route({
@@ -116,7 +116,7 @@ function pageOf({ limit, after }: { readonly limit: number; readonly after?: str
   return { limit, after };
 }
 
-/** One page over the channels of all rooms; `after` and `next` are `room:channel`. */
+/** One page of the channels of all rooms; `after` and `next` are `room:channel`. */
 async function listChannels(
   bus: Bus,
   principal: Principal,
@@ -130,7 +130,7 @@ async function listChannels(
   let room = from.room;
   let channel = from.channel;
   let seen = 0;
-  // The room of the cursor first, after its channel; then the rooms that follow.
+  // First the cursor's room, after its channel; then the following rooms.
   if (room === undefined || channel === undefined) [room, channel] = [names.range('', room, 1)[0], undefined];
   while (room !== undefined) {
     const { items, next }: { items: ChannelSummary[]; next: string | null } = await bus.directory.channels(

@@ -1,21 +1,21 @@
 import { framePayload } from '@arqonbus/bus';
 import type { Envelope, JoinResult, Position } from '@arqonbus/protocol';
 
-/** One envelope as a server-sent event, and what it says about where its reader stands. */
+/** One envelope as a server-sent event, with the facts that affect the reader's position. */
 export interface EventFrame {
-  /** `data: …` with the empty line behind it. */
+  /** `data: …` with the trailing empty line. */
   readonly data: Buffer;
-  /** The place in its stream, of an event that has one. */
+  /** The stream position of a stored event. */
   readonly at: { readonly room: string; readonly channel: string; readonly position: Position } | undefined;
-  /** The request that it answers, if that was a command. */
+  /** The id of the command that it answers, if any. */
   readonly answers: string | undefined;
-  /** The answer to a join that succeeded. */
+  /** The result of a successful join. */
   readonly joined: JoinResult | undefined;
-  /** Milliseconds after which to come back, as a notice of shutdown says. */
+  /** Reconnect delay from a shutdown notice, in milliseconds. */
   readonly retryMs: number | undefined;
 }
 
-/** Events are framed once for all who receive them, and so they are made server-sent events once. */
+/** An event has the same frame for all its recipients, so it is converted only once. */
 const made: WeakMap<Buffer, EventFrame> = new WeakMap();
 
 export function eventFrame(frames: Buffer): EventFrame {
@@ -29,7 +29,7 @@ export function eventFrame(frames: Buffer): EventFrame {
 
 function make(text: string): EventFrame {
   const envelope = JSON.parse(text) as Envelope;
-  // A line break ends a field, and JSON may have some between its parts.
+  // A line break ends a field, and JSON may contain some as whitespace.
   const line = /[\r\n]/.test(text) ? JSON.stringify(envelope) : text;
   return {
     data: Buffer.from(`data: ${line}\n\n`),
@@ -40,13 +40,13 @@ function make(text: string): EventFrame {
   };
 }
 
-/** What stands in a stream: events and, of a mailbox, private messages. */
+/** Types that are stored in a stream: events and, in a mailbox, private messages. */
 const STORED: ReadonlySet<string> = new Set(['event', 'telemetry', 'private']);
 
 function placeOf({ type, room, channel, metadata }: Envelope): EventFrame['at'] {
   if (!STORED.has(type) || room === undefined || channel === undefined) return undefined;
   const { sequence, epoch, delivery } = metadata ?? {};
-  // What a group hands out has a cursor of its own.
+  // Deliveries of a consumer group have a cursor of their own.
   if (typeof sequence !== 'number' || typeof epoch !== 'string' || delivery !== undefined) return undefined;
   return { room, channel, position: { sequence, epoch } };
 }
@@ -64,5 +64,5 @@ function retryOf({ type, payload }: Envelope): number | undefined {
     : undefined;
 }
 
-/** How long a reader whose line broke waits before it comes back. */
+/** Reconnect delay after a lost connection, in milliseconds. */
 const RETRY_MS = 1_000;

@@ -3,40 +3,40 @@ import type { Session, Wire } from '@arqonbus/bus';
 import { eventFrame } from './event-frame.ts';
 import { Positions, type Resumed } from './positions.ts';
 
-/** How often a comment tells proxies and readers that the line is there, in milliseconds. */
+/** Interval of keep-alive comments for proxies and readers, in milliseconds. */
 const COMMENT_MS = 15_000;
 const COMMENT = ':\n\n';
-/** How long a peer may take to read what is before the end of its stream, in milliseconds. */
+/** Time limit for the peer to read the end of its stream, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
-/** With more memberships than this the position is told once a turn of the event loop, and not with every event. */
+/** With more memberships, the position is sent once per turn of the event loop instead of with every event. */
 const FEW_MEMBERSHIPS = 16;
 
-/** Who is told of a stream's end. */
+/** Notifications about a stream. */
 export interface StreamEvents {
-  /** The peer takes nothing of what it is sent. */
+  /** The peer no longer reads. */
   stalled(): void;
   ended(): void;
 }
 
-/** The sending side of a session as server-sent events: each envelope one event, and a last one called `close`. */
+/** A session's output as server-sent events: one event per envelope, and a final `close` event. */
 export class EventStream implements Wire {
-  /** An event is made of the frames of one text. */
+  /** An SSE event is made from the frame of one text. */
   readonly oneByOne = true;
   private readonly response: ServerResponse;
   private readonly events: StreamEvents;
   private readonly positions: Positions = new Positions();
   private readonly timer: NodeJS.Timeout;
   private session: Session | null = null;
-  /** Joins that were asked for and are not answered yet, by request: they are part of the position too. */
+  /** Pending joins by request id; they are part of the position too. */
   private readonly pending: Map<string, Resumed>;
   private closing = false;
-  /** The position told last, and whether another is due. */
+  /** The last position sent, and whether an update is scheduled. */
   private told = '';
   private isDue = false;
-  /** Bytes that the peer had taken when its silence was last looked at. */
+  /** Bytes written to the socket at the previous check. */
   private takenBefore = -1;
 
-  /** @param joins what is joined first, by the id of its request */
+  /** @param joins the initial joins, by request id */
   constructor(response: ServerResponse, joins: ReadonlyMap<string, Resumed>, events: StreamEvents) {
     this.response = response;
     this.events = events;
@@ -46,13 +46,13 @@ export class EventStream implements Wire {
       clearInterval(this.timer);
       events.ended();
     });
-    // Its end is told by `close`.
+    // `close` reports the end.
     response.on('error', () => {});
     this.timer = setInterval(() => this.comment(), COMMENT_MS);
     this.timer.unref();
   }
 
-  /** Tells whose memberships a position is about. */
+  /** Sets the session whose memberships the position covers. */
   open(session: Session): void {
     this.session = session;
   }
@@ -63,7 +63,7 @@ export class EventStream implements Wire {
 
   get isOpen(): boolean {
     const { socket, destroyed } = this.response;
-    // A peer that has gone is known by its line before the answer ends.
+    // A closed socket is noticed before the response ends.
     return !this.closing && !destroyed && socket?.writable !== false;
   }
 
@@ -91,7 +91,7 @@ export class EventStream implements Wire {
     return head === '' ? data : Buffer.concat([Buffer.from(head), data]);
   }
 
-  /** The line that tells the position with an event; empty when it is told at the end of the turn. */
+  /** The `id` line to send with an event; empty if the position is sent at the end of the turn. */
   private idNow(): string {
     const { session } = this;
     if (session === null) return '';
@@ -108,7 +108,7 @@ export class EventStream implements Wire {
     const { session, response } = this;
     if (session === null || !this.isOpen) return;
     const line = this.idLine(session);
-    // Without data it is no event, but it is where a reader goes on.
+    // Without data it is not an event, but it updates the reader's last event id.
     if (line !== '') response.write(`${line}\n`);
   }
 
@@ -119,7 +119,7 @@ export class EventStream implements Wire {
     return `id: ${text}\n`;
   }
 
-  /** What a client posts is bounded where it is posted; there is no line of its own to stop. */
+  /** Posted input is limited where it is posted; there is no connection to pause. */
   pauseReading(): void {}
 
   close(code: number, reason: string): void {

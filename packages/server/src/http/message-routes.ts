@@ -5,16 +5,19 @@ import { Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
 const TEXT = z.string();
-/** Two names at most, or the channel of a mailbox. */
+/** At most two names, or the channel of a mailbox. */
 const NAME = TEXT.min(1).max(1_030);
 const POSITION = z.object({ sequence: z.number(), epoch: TEXT });
 const BOUND = z.union([z.number(), z.record(TEXT, z.number())]).nullable();
 const SEQUENCE = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const ONE_POSITION = /^(\d{1,16})@([A-Za-z0-9_-]*)$/;
-/** Longest wait for the first message, in milliseconds: shorter than the minute after which lines between are cut. */
+/** Maximum wait for the first message, in milliseconds: less than the common one-minute timeout of proxies. */
 const MAX_WAIT_MS = 55_000;
 
-/** `GET /v1/messages`: what a channel or a room keeps, for whoever may read its history, and what comes next. */
+/**
+ * `GET /v1/messages`: the retained messages of a channel or room, for callers who may read its history; can wait for
+ * new ones.
+ */
 export function messageRoutes(bus: Bus): AnyRoute[] {
   return [
     route({
@@ -65,12 +68,12 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
 
 type Since = Parameters<Bus['messages']['read']>[1]['since'];
 
-/** A position, a map of them, or a time, as the command `history` takes it. */
+/** Parses a position, a map of positions, or a time, as in the command `history`. */
 function readSince(text: string): Since {
   const one = ONE_POSITION.exec(text);
   if (one !== null) return { sequence: Number(one[1]), epoch: one[2] as string };
   if (!text.startsWith('{')) {
-    // The plus of an offset that was not escaped came as a space.
+    // An unescaped plus in the UTC offset arrives as a space.
     const time = text.replace(/ (?=\d\d:\d\d$)/, '+');
     if (!isTimestamp(time)) throw malformed();
     return { time };

@@ -15,7 +15,7 @@ const TENANT = z.string().optional().describe('For operators: the tenant that th
 
 const SECURITY = [{ apiKey: [] }, { bearer: [] }];
 
-/** A route as the OpenAPI document has it; `error` is the registered schema of errors. */
+/** A route as an OpenAPI entry; `error` is the registered error schema. */
 export function describeRoute(one: AnyRoute, error: z.ZodType): RouteConfig {
   const { method, path, summary, tag, access, query, params, body, answer, also = {} } = one;
   const content = typeof answer === 'string' ? { [answer]: { schema: z.string() } } : json(answer);
@@ -53,10 +53,10 @@ function json(schema: z.ZodType): { 'application/json': { schema: z.ZodType } } 
   return { 'application/json': { schema } };
 }
 
-/** An app whose routes are registered. */
+/** An app with registered routes. */
 type Described = Pick<OpenAPIHono, 'openAPIRegistry' | 'getOpenAPI31Document'>;
 
-/** `GET /openapi.json`, made from the very routes that are served. */
+/** `GET /openapi.json`, generated from the served routes. */
 export function documentRoute(app: () => Described, version: string): AnyRoute {
   let document: object | undefined;
   return route({

@@ -1,34 +1,34 @@
 import { compilePattern, type Position, WILDCARD } from '@arqonbus/protocol';
 
-/** What is told of one membership when a stream goes on: its address, and where its streams stand. */
+/** A membership to resume: its address and its stream positions. */
 export interface Resumed {
   readonly room: string;
   readonly channel: string;
-  /** Stream name to position, as `join_channel` takes it; undefined when nothing is known. */
+  /** Positions by stream name, as `join_channel` takes them; undefined if none is known. */
   readonly since: Readonly<Record<string, Position>> | undefined;
 }
 
-/** What a membership tells of itself; the session's own places do. */
+/** The address of a membership. */
 interface Place {
   readonly room: string;
   readonly channel: string;
 }
 
-/** A whole room, or a pattern of channels. */
+/** A whole room, or a channel pattern. */
 export const WIDE: RegExp = /[*>]/;
-/** Longest text of a position: request heads are at most 16 KiB, and a header has to fit beside others. */
+/** Maximum length of a position: request headers total at most 16 KiB, including others. */
 const MAX_LENGTH = 6_144;
 const ENTRY = /^(\+?)([^:]+):(.+?)(?:=(\d{1,16})@([A-Za-z0-9_-]*))?$/;
 const NONE: ReadonlyMap<string, Position> = new Map();
 
 /**
- * Where a session stands in all streams that it reads: the `id` of server-sent events, which a client hands back to go
- * on without a gap. As text, entries by commas: `room:channel=SEQUENCE@EPOCH`, a plus before what is a membership.
+ * A session's positions in all its streams: the `id` of server-sent events, which a client sends back to resume without
+ * a gap. As text, comma-separated entries `room:channel=SEQUENCE@EPOCH`, with a plus before memberships.
  */
 export class Positions {
   private readonly rooms: Map<string, Map<string, Position>> = new Map();
 
-  /** Where a resumed stream begins: what it has not been sent yet it still misses. */
+  /** Sets the start positions of a resumed stream: everything after them is still to be sent. */
   seed(resumed: readonly Resumed[]): void {
     for (const { room, since } of resumed) {
       for (const [channel, position] of Object.entries(since ?? {})) this.set(room, channel, position);
@@ -36,8 +36,8 @@ export class Positions {
   }
 
   /**
-   * Notes what a join was answered. A stream that is known already stands where it stood, since its replay is still to
-   * come. Of one that was asked for with a position of somebody else's, nothing is known to have arrived.
+   * Records the result of a join. A known stream keeps its position, since its replay is still to come. For a stream
+   * resumed with a position from elsewhere, nothing counts as received.
    */
   joined(room: string, positions: Readonly<Record<string, Position>>, wasResumed: boolean): void {
     for (const [channel, position] of Object.entries(positions)) {
@@ -48,14 +48,14 @@ export class Positions {
     }
   }
 
-  /** Notes an event that was sent. */
+  /** Records an event that was sent. */
   advance(room: string, channel: string, position: Position): void {
     const known = this.rooms.get(room)?.get(channel);
     if (known !== undefined && known.epoch === position.epoch && known.sequence >= position.sequence) return;
     this.set(room, channel, position);
   }
 
-  /** The text of what these memberships cover; forgets the rest. */
+  /** The text for these memberships; forgets all others. */
   text(memberships: Iterable<Place>): string {
     const joined = new Map<string, Set<string>>();
     for (const { room, channel } of memberships) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
@@ -82,7 +82,7 @@ export class Positions {
   }
 }
 
-/** Reads such a text: the memberships in it, and what each of them joins with. Null when it is none. */
+/** Parses such a text into its memberships and the positions to join them with. Null if it is invalid. */
 export function readPositions(text: string): Resumed[] | null {
   if (text.length > MAX_LENGTH) return null;
   const joined: Place[] = [];
@@ -97,14 +97,14 @@ export function readPositions(text: string): Resumed[] | null {
   }
   const rooms = new Set<string>();
   return joined.map(({ room, channel }) => {
-    // What was sent to the room itself is replayed once, whatever is joined in it.
+    // The room's own stream is replayed once, however many of its channels are joined.
     const isFirst = !rooms.has(room);
     rooms.add(room);
     return { room, channel, since: sinceOf(channel, streams.get(room) ?? NONE, isFirst) };
   });
 }
 
-/** A channel goes on in its own stream and the room-wide one; a whole room, or a pattern, in all that are known. */
+/** A channel resumes its own stream and the room-wide one; a whole room, or a pattern, all known streams. */
 function sinceOf(
   channel: string,
   streams: ReadonlyMap<string, Position>,
@@ -122,7 +122,10 @@ function write(room: string, channel: string, position: Position | undefined): s
   return `${room}:${channel}${position === undefined ? '' : `=${position.sequence}@${position.epoch}`}`;
 }
 
-/** As much as fits. A stream of a room that is left out is replayed from its beginning; a membership is not resumed. */
+/**
+ * As many entries as fit. A room's stream that is left out is replayed from its start; a membership that is left out is
+ * not resumed.
+ */
 function within(entries: readonly string[]): string {
   let length = 0;
   const fitting = entries.filter((entry) => {

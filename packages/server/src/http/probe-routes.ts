@@ -11,7 +11,7 @@ export interface Build {
 
 export interface ProbeParts {
   readonly bus: Bus;
-  /** Whether the server fails without its storage, instead of going on without it. */
+  /** Whether the server fails without its storage, instead of running degraded. */
   readonly strictStorage: boolean;
   /** Whether clients are accepted now. */
   readonly isReady: () => boolean;
@@ -20,7 +20,7 @@ export interface ProbeParts {
 
 const NULLABLE = z.string().nullable();
 
-/** `/health`, `/ready` (by their names in Kubernetes too), `/version`: for probes and load balancers. */
+/** `/health`, `/ready` (and their Kubernetes names), `/version`: for probes and load balancers. */
 export function probeRoutes({ bus, strictStorage, isReady, build }: ProbeParts): AnyRoute[] {
   const { version } = bus.options;
   return [

@@ -7,7 +7,7 @@ import { type AnyRoute, route } from './route.ts';
 const TEXT = z.string();
 const MAX_CHANNELS = 1_000;
 
-/** What `/v1/publish` takes of one message, for the document. */
+/** A message of `/v1/publish`, for the OpenAPI document. */
 export const MESSAGE: z.ZodObject = z.object({
   room: TEXT.optional().describe('Room name, or room:channel.'),
   channel: TEXT.optional().describe('Channel name, or room:channel; without one the whole room.'),
@@ -42,13 +42,13 @@ const ACK = {
   stored: z.enum(['none', 'memory', 'disk', 'replicated']),
 };
 
-/** What became of one of many. */
+/** The result of one item of several. */
 export const OUTCOME: z.ZodType = z.union([
   z.looseObject({ ok: z.literal(true) }),
   z.looseObject({ ok: z.literal(false), error: TEXT, error_code: TEXT, details: z.looseObject({}) }),
 ]);
 
-/** `/v1/publish` and `/v1/commands/{name}`: what a WebSocket client could send, judged by the same rules. */
+/** `/v1/publish` and `/v1/commands/{name}`: what a WebSocket client could send, under the same rules. */
 export function publishRoutes(publishing: Publishing): AnyRoute[] {
   return [
     route({
@@ -84,7 +84,7 @@ export function publishRoutes(publishing: Publishing): AnyRoute[] {
   ];
 }
 
-/** One event to each of many channels, a result each; every channel counts as a request. */
+/** Publishes one event to each of many channels, with one result each; every channel counts as a request. */
 async function publishToMany(publishing: Publishing, caller: Caller, body: JsonObject): Promise<object> {
   const { channels, room, channel, to, ...event } = body;
   if (!Array.isArray(channels) || channels.length === 0 || channels.length > MAX_CHANNELS) {
@@ -105,7 +105,7 @@ async function publishToMany(publishing: Publishing, caller: Caller, body: JsonO
     const isWhole = one.includes(':') || room === undefined;
     return isWhole ? parseAddress(one, undefined) : { room, channel: one };
   });
-  // The same id everywhere: sent again, it is a duplicate in each of the channels.
+  // The same id in every channel: a repeated request is a duplicate in each of them.
   const id = event.id ?? newId();
   let isFirst = true;
   const results = await inOrder(addresses, async (at) => ({

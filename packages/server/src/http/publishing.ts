@@ -16,11 +16,11 @@ import { problem } from './reply.ts';
 export interface Publishing {
   readonly bus: Bus;
   readonly runner: CommandRunner;
-  /** Whether envelopes are judged strictly (PROTOCOL section 2); what HTTP fills in itself is never owed. */
+  /** Whether envelopes are checked strictly (PROTOCOL section 2); fields that HTTP fills in are never required. */
   readonly strict: boolean;
 }
 
-/** Publishes what a WebSocket client could send, judged by the same rules; answers the ack with the id. */
+/** Publishes what a WebSocket client could send, under the same rules; returns the ack with the id. */
 export async function publish(
   { bus, strict }: Publishing,
   { sender }: Caller,
@@ -36,15 +36,15 @@ export async function publish(
   return { id: inbound.id, ...at, ...payload };
 }
 
-/** A command as a request brings it. */
+/** A command from an HTTP request. */
 export interface CommandRequest {
   readonly name: string;
   readonly args: JsonObject;
-  /** Aborted when the caller has gone: a command that waits gives up. */
+  /** Aborted when the caller disconnects: a waiting command then gives up. */
   readonly signal: AbortSignal;
 }
 
-/** Runs a command with its arguments; answers its result. */
+/** Runs a command and returns its result. */
 export async function runCommand(
   { bus, runner, strict }: Publishing,
   { sender }: Caller,
@@ -55,7 +55,7 @@ export async function runCommand(
   return runner.run({ sender, requestId: id, name: command, args: judged, signal });
 }
 
-/** What became of one of many: what `step` answers, or the refusal that a request of its own would have had. */
+/** The outcome of one item of several: the result of `step`, or the refusal that a single request would get. */
 export async function outcomeOf(
   { bus }: Pick<Publishing, 'bus'>,
   step: () => Promise<object>,
@@ -69,19 +69,19 @@ export async function outcomeOf(
   }
 }
 
-/** Has the wire's own rules decide over a request, as if it had been a frame. */
+/** Validates a request by the rules of the wire protocol, as if it were a frame. */
 function judge(fields: JsonObject, strict: boolean): Inbound {
-  // What is nested deeper than a frame may be cannot be written as one either.
+  // Serializing fails for anything nested deeper than a frame may be.
   assertJson(fields, 'body', MAX_NESTING + 1);
   const decoded = decode(JSON.stringify({ version: PROTOCOL_VERSION, id: newId(), ...fields }), strict);
   if (isRefusal(decoded)) throw new BusError(decoded.code, decoded.message, decoded.details);
   return decoded;
 }
 
-/** Milliseconds of one request's work after which other connections have their turn. */
+/** Milliseconds of work for one request before other connections get a turn. */
 const TURN_MS = 2;
 
-/** Does `step` for each of many in their order; nobody else waits longer than a turn. */
+/** Runs `step` for each item in order, yielding to other connections after each turn. */
 export async function inOrder<T, R>(items: readonly T[], step: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   let began = performance.now();

@@ -3,23 +3,23 @@ import { networkOf, SubjectBuckets, type TokenBucket } from '@arqonbus/bus';
 import { BusError } from '@arqonbus/protocol';
 
 export interface RateRules {
-  /** Requests a second, as messages of a connection are counted; 0: no limit. */
+  /** Requests per second, counted like messages of a connection; 0: no limit. */
   readonly ratePerSecond: number;
   readonly burst: number;
-  /** What a subject's connections share; its requests take from the same bucket. Null: no limit. */
+  /** Buckets of subjects, shared by their connections and requests. Null: no limit. */
   readonly subjects: SubjectBuckets | null;
-  /** Milliseconds of the clock by which `subjects` are kept. */
+  /** The clock of `subjects`, in milliseconds. */
   readonly now: () => number;
-  /** Told when a caller goes over its rate, and not again until it has kept it. */
+  /** Called when a caller exceeds its rate; not again until it has been within it. */
   readonly onExceeded: (principal: Principal, address: string) => void;
 }
 
-/** No tenant has this name, so that no subject shares a bucket with an address. */
+/** Not a valid tenant name, so that no subject shares a bucket with an address. */
 const NO_TENANT = '';
 
 /**
- * Holds HTTP callers to the rates of the bus. A caller has no connection that could be counted: its subject stands for
- * one, and for callers without a subject their address.
+ * Applies the rate limits of the bus to HTTP callers. They have no connection to count by, so they are limited by
+ * subject, or by address if they have none.
  */
 export class HttpRates {
   private readonly rules: RateRules;
@@ -31,7 +31,7 @@ export class HttpRates {
     this.callers = rules.ratePerSecond > 0 ? new SubjectBuckets(rules.ratePerSecond, rules.burst) : null;
   }
 
-  /** Counts a request. Throws RATE_LIMITED, with `retry_after_ms`, when it is one too many. */
+  /** Counts a request. Throws RATE_LIMITED, with `retry_after_ms`, if the limit is exceeded. */
   charge(principal: Principal, address: string): void {
     const { subject, tenant } = principal;
     const [space, name] = subject === null ? [NO_TENANT, networkOf(address)] : [tenant, subject];

@@ -1,13 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { BusError, ERRORS, type ErrorCode, type ErrorDetails, errorPayload } from '@arqonbus/protocol';
 
-/** What a route answers when it is more than its usual status and a JSON body. */
+/** The result of a route that is more than its usual status and a JSON body. */
 export class Reply {
   readonly status: number;
-  /** An object is sent as JSON, a string as it is. */
+  /** An object is sent as JSON, a string unchanged. */
   readonly body: object | string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Runs once the answer has left, or its connection has gone. */
+  /** Runs once the response is sent or its connection is closed. */
   readonly afterwards: (() => void) | undefined;
 
   constructor(
@@ -23,9 +23,9 @@ export class Reply {
   }
 }
 
-/** What a route answers when it writes the response itself: `open` is called with the headers of every answer set. */
+/** The result of a route that writes the response itself: `open` is called with the common headers set. */
 export class Takeover {
-  /** Throws what refuses the request after all, before anything is written. */
+  /** May throw a refusal before it writes anything. */
   readonly open: (response: ServerResponse) => void;
 
   constructor(open: (response: ServerResponse) => void) {
@@ -33,7 +33,7 @@ export class Takeover {
   }
 }
 
-/** A refusal whose HTTP status or headers say more than its code does. */
+/** A refusal with a more specific HTTP status, or with headers. */
 export class HttpRefusal extends BusError {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -51,7 +51,7 @@ export class HttpRefusal extends BusError {
   }
 }
 
-/** The body of every HTTP error: one sentence, a code of the catalogue, and facts that a program can act on. */
+/** The body of every HTTP error: one sentence, a code of the catalogue, and machine-readable details. */
 export function problem(error: BusError): Reply {
   const { code, message, details } = error;
   const body = { error: message, error_code: code, details: errorPayload(code, details) };

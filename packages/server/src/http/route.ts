@@ -5,23 +5,23 @@ import { type ZodObject, type ZodType, z } from 'zod';
 import type { Access, Caller } from './credentials.ts';
 import type { Reply, Takeover } from './reply.ts';
 
-/** What a route's `run` is given: everything in it is checked. */
+/** The validated input of a route's `run`. */
 interface RouteRequest<Q, P> {
   readonly caller: Caller;
   readonly query: Q;
   readonly params: P;
-  /** Of a request that changes something; `{}` when it had none. */
+  /** The body of a POST or DELETE request; `{}` if it had none. */
   readonly body: JsonObject;
-  /** Of a route that {@link Route.takesList}: the objects of the body, one or many. */
+  /** For routes with {@link Route.takesList}: the objects of the body, one or more. */
   readonly list: readonly JsonObject[];
   readonly incoming: IncomingMessage;
-  /** Aborted when whoever asked has gone. */
+  /** Aborted when the caller disconnects. */
   readonly signal: AbortSignal;
 }
 
 /**
- * One route: the app serves it and the OpenAPI document describes it. Query and path are checked against their
- * schemas; the schema of the body is for the document alone, since the bus itself judges what is sent to it.
+ * One route: served by the app and described in the OpenAPI document. Query and path are validated against their
+ * schemas; the body schema is documentation only, since the bus validates the body.
  */
 export interface Route<Q = never, P = never> {
   readonly method: 'get' | 'post' | 'delete';
@@ -33,31 +33,34 @@ export interface Route<Q = never, P = never> {
   readonly query?: ZodType<Q> & ZodObject;
   readonly params?: ZodType<P> & ZodObject;
   readonly body?: ZodType;
-  /** Whether its body may be an array of objects too. */
+  /** Whether its body may also be an array of objects. */
   readonly takesList?: boolean;
-  /** Whether a token may stand in the query, for readers that can send no header. */
+  /** Whether the query may contain a token, for clients that cannot send headers. */
   readonly takesQueryToken?: boolean;
-  /** Of success; 200 unless it says otherwise. */
+  /** Status on success; default 200. */
   readonly status?: number;
-  /** Schema of the answer, or the media type of one that is no JSON. */
+  /** Schema of the response, or the media type if it is not JSON. */
   readonly answer: ZodType | string;
-  /** Further statuses with the same kind of answer, and what they mean. */
+  /** Other statuses with the same kind of response, and their meaning. */
   readonly also?: Readonly<Record<number, string>>;
   run(request: RouteRequest<Q, P>): Awaitable<object | Reply | Takeover>;
 }
 
-/** A route among others of different parameters. Its own schemas are what makes calling `run` sound. */
+/**
+ * A route in a list of routes with different parameters. Calling `run` is sound because its own schemas validate the
+ * input.
+ */
 export type AnyRoute = Route<unknown, unknown>;
 
-/** Declares a route whose `run` is checked against its own schemas. */
+/** Declares a route whose `run` is typed by its schemas. */
 export function route<Q, P>(declared: Route<Q, P>): AnyRoute {
   return declared as unknown as AnyRoute;
 }
 
-/** Values of a query or path by their names; a list where the schema takes several. */
+/** Query or path values by name; a list if the schema takes several. */
 export type Texts = Readonly<Record<string, string | readonly string[]>>;
 
-/** The parameters of a route's query that may be given more than once. */
+/** The query parameters of a route that may be repeated. */
 export function listsOf({ query }: Pick<AnyRoute, 'query'>): ReadonlySet<string> {
   const shape = Object.entries((query?.shape ?? {}) as Readonly<Record<string, ZodType>>);
   return new Set(shape.filter(([, type]) => isList(type)).map(([name]) => name));
@@ -67,7 +70,7 @@ function isList(type: ZodType): boolean {
   return type instanceof z.ZodArray || (type instanceof z.ZodOptional && type.unwrap() instanceof z.ZodArray);
 }
 
-/** Checks texts of a query or path; the refusal names the first that is at fault. */
+/** Validates query or path values; the refusal names the first invalid one. */
 export function readTexts(schema: ZodObject | undefined, texts: Texts): unknown {
   const checked = (schema ?? NONE).safeParse(texts, { error: plainProblem });
   if (checked.success) return checked.data;

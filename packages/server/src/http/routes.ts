@@ -29,9 +29,9 @@ export interface HttpParts {
   readonly monitor: Monitor;
   readonly build: Build;
   readonly isReady: () => boolean;
-  /** Where the listeners are reached, as URLs. */
+  /** The URLs of the listeners. */
   readonly endpoints: () => object;
-  /** Where connections of all transports are counted. */
+  /** Counts the connections of all transports. */
   readonly attached: Pick<Attached, 'hold'>;
   readonly droppedEvents: () => number;
   readonly redact: Redact;
@@ -39,7 +39,7 @@ export interface HttpParts {
   readonly onRestart: OnRestart | null;
 }
 
-/** The HTTP side of a server: every family of routes, under the rules that all requests keep. */
+/** The HTTP side of a server: all routes, and the rules for all requests. */
 export function createHttpApp(
   parts: HttpParts,
   rules: Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>,
@@ -51,7 +51,7 @@ export function createHttpApp(
 
 type Rules = Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>;
 
-/** What takes the place of a WebSocket, at the very address of it: whoever knows that one needs no other. */
+/** The WebSocket replacement, served on the same address, so that clients need no other one. */
 export function createFallbackApp(
   parts: Pick<HttpParts, 'bus' | 'config' | 'monitor' | 'attached'>,
   rules: Rules,
@@ -61,7 +61,7 @@ export function createFallbackApp(
 
 const FALLBACK = /^\/(?:v1\/stream|v1\/sessions\/[^/?]+|client\.js)(?:\?|$)/;
 
-/** Whether a request to the listener of WebSockets is for {@link createFallbackApp}. */
+/** Whether a request to the WebSocket listener is for {@link createFallbackApp}. */
 export function isFallback({ url = '/' }: IncomingMessage): boolean {
   return FALLBACK.test(url);
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Publishing, runCommand } from './publishing.ts';
 import { type AnyRoute, route } from './route.ts';
 
-/** `/v1/asyncapi` and `/v1/explain`: what channels carry, and what would come of an event. */
+/** `/v1/asyncapi` and `/v1/explain`: the typed channels, and what would happen to an event. */
 export function ruleRoutes(publishing: Publishing): AnyRoute[] {
   const { bus } = publishing;
   return [
@@ -31,7 +31,7 @@ export function ruleRoutes(publishing: Publishing): AnyRoute[] {
   ];
 }
 
-/** One channel and one message for each rule with a schema; a tenant's own rule comes before one of the configuration. */
+/** One channel and one message for each rule with a schema; a tenant's own rule overrides one of the configuration. */
 function typedChannels({ rules, access, options }: Bus, principal: Principal): object {
   const typed = new Map<string, NonNullable<ChannelRule['schema']>>();
   for (const { match, schema } of [...rules.baseRules, ...rules.own(principal.tenant).rules]) {

@@ -5,29 +5,29 @@ import { getRequestListener, RequestError } from '@hono/node-server';
 import type { App } from './app.ts';
 import { HttpRefusal, problem } from './reply.ts';
 
-/** Time for a caller to send its whole request, in milliseconds. */
+/** Time limit for receiving a whole request, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** How long an answered connection may wait for its next request; Node adds a second to what it tells callers. */
+/** Idle timeout of a connection between requests; Node adds a second to the advertised value. */
 const KEEP_ALIVE_MS = 4_000;
-/** How long requests under way may take to end once the server stops. */
+/** Time limit for open requests when the server stops. */
 const GRACE_MS = 1_000;
 
-/** What a server hands its requests to. */
+/** The request listener of an app. */
 export function listenerOf(app: App): RequestListener {
   return getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
-    // Stands in where a request names no host, which the app then judges.
+    // Used for requests without a host, which the app then checks.
     hostname: 'localhost',
     errorHandler: refuseUnreadable,
   });
 }
 
-/** The HTTP server around an app; it does not listen yet. */
+/** Creates the HTTP server for an app; it does not listen yet. */
 export function createAppServer(listener: RequestListener, tls: Tls | null): Server {
   const options = { ...HANDSHAKE_LIMITS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
   const server =
     tls === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
-  // Without a listener of its own Node answers with an empty body.
+  // Without this listener Node responds with an empty body.
   server.on('checkExpectation', (request, response) => {
     const sentence = 'Send the header "Expect: 100-continue", or none.';
     const { status, body } = problem(new HttpRefusal(417, 'VALIDATION_ERROR', sentence, { field: 'Expect' }));
@@ -43,7 +43,7 @@ export function createAppServer(listener: RequestListener, tls: Tls | null): Ser
   return server;
 }
 
-/** The app answers its own faults; what is left is a request that no URL can be made of. */
+/** The app handles its own errors; this covers requests whose URL cannot be parsed. */
 function refuseUnreadable(error: unknown): Response {
   if (!(error instanceof RequestError)) throw error;
   const sentence = 'The Host header and the request target do not make a valid address.';
@@ -51,7 +51,7 @@ function refuseUnreadable(error: unknown): Response {
   return Response.json(body, { status });
 }
 
-/** Takes no more requests, lets those under way end, and cuts what then is still open. */
+/** Stops accepting requests, waits for the open ones, then closes the remaining connections. */
 export function closeAppServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const overdue = setTimeout(() => server.closeAllConnections(), GRACE_MS);

@@ -8,7 +8,7 @@ import {
   splitMetadata,
 } from '@arqonbus/protocol';
 
-/** What may be shown to those who look after the server of a stored payload, or of the metadata that its sender wrote. */
+/** Redacts a stored payload, or the sender's metadata, before it is shown to administrators. */
 export type Redact = (
   room: string,
   channel: string,
@@ -17,16 +17,16 @@ export type Redact = (
 ) => JsonObject;
 
 export interface HistoryRequest {
-  /** A channel; a room, for all of its streams; or neither, for the whole tenant. */
+  /** A channel; a room, with all its streams; or, if both are missing, the whole tenant. */
   readonly place: PartialAddress;
-  /** Only what this sender sent. */
+  /** Only messages from this sender. */
   readonly from: string | undefined;
   readonly limit: number;
 }
 
 const PAGE = 500;
 
-/** The last stored envelopes of a place that the caller's grants cover, oldest first. */
+/** The last stored envelopes of a place, limited by the caller's grants, oldest first. */
 export async function readHistory(
   { access, engine }: { readonly access: Access; readonly engine: Engine },
   principal: Principal,
@@ -75,7 +75,7 @@ async function streamsOf(
   return streams.filter((stream) => access.may(principal, 'history', stream.room, stream.channel));
 }
 
-/** The last `limit` events of a stream, of one sender or of all: page by page backwards, until there are enough. */
+/** The last `limit` events of a stream, from one sender or all: reads pages backwards until there are enough. */
 async function lastEvents(
   engine: Engine,
   stream: StreamAddress,

@@ -27,17 +27,17 @@ import { type AnyRoute, route } from './route.ts';
 
 export interface StreamParts {
   readonly bus: Bus;
-  /** Where connections of all transports are counted. */
+  /** Counts the connections of all transports. */
   readonly attached: Pick<Attached, 'hold'>;
 }
 
 const TEXT = z.string();
-/** Memberships that a stream begins with, and envelopes of one post. */
+/** Maximum initial memberships of a stream, and envelopes of one post. */
 const MAX_JOINS = 100;
 const MAX_ENVELOPES = 1_000;
 const ONE_POSITION = /^(\d{1,16})@([A-Za-z0-9_-]*)$/;
 
-/** `/v1/stream` and `/v1/sessions/{id}`: a session of the bus without a WebSocket. */
+/** `/v1/stream` and `/v1/sessions/{id}`: a bus session without a WebSocket. */
 export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
   return [
     route({
@@ -66,13 +66,13 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
       answer: 'text/event-stream',
       run: async ({ caller, query, incoming }) => {
         if (incoming.method === 'HEAD') return new Reply(200, '', { 'Content-Type': 'text/event-stream' });
-        // No name has a space: where one is, a plus of the position was not escaped in the query.
+        // No name contains a space, so a space is an unescaped plus of the position.
         const since = lastEventId(incoming) ?? query.since?.replaceAll(' ', '+');
         const memberships = membershipsOf(query.join ?? [], since);
         const arrived = await admit(bus, arrivalOf(incoming, caller.principal, bus));
         const { principal } = arrived;
         for (const { room, channel } of memberships) {
-          // Of a room or a pattern comes what the grants cover; that it is nothing is told in the stream.
+          // A room or pattern yields what the grants cover; if that is nothing, the stream says so.
           if (!WIDE.test(channel)) bus.access.require(principal, 'subscribe', room, channel);
         }
         const arrival = { ...arrived, join: undefined };
@@ -81,7 +81,7 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
           response.setHeader('Content-Type', 'text/event-stream');
           response.setHeader('Cache-Control', 'no-store');
           response.setHeader('Connection', 'close');
-          // What a proxy in between would collect first is no stream.
+          // Prevents proxies from buffering the stream.
           response.setHeader('X-Accel-Buffering', 'no');
           response.writeHead(200);
           openStream(bus, arrival, response, memberships);
@@ -128,7 +128,7 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
   ];
 }
 
-/** The same as at a WebSocket's handshake: nobody answers about this client, so it may try again. */
+/** As in a WebSocket handshake: the hook gave no answer about this client, so it may retry. */
 async function admit(bus: Bus, arrival: Arrival): Promise<Arrival> {
   try {
     return await bus.admit(arrival);
@@ -163,13 +163,13 @@ function openStream(bus: Bus, arrival: Arrival, response: ServerResponse, member
   }
 }
 
-/** A stream's own reader sends it by itself when it comes back; so it counts before what the address says. */
+/** Sent automatically by the stream's reader when it reconnects, so it overrides the query. */
 function lastEventId({ headers }: IncomingMessage): string | undefined {
   const id = headers['last-event-id'];
   return typeof id === 'string' && id !== '' ? id : undefined;
 }
 
-/** What is joined, and from where: what is asked for, and what the position says was joined later. */
+/** The memberships and their positions: those requested, plus later joins recorded in the position. */
 function membershipsOf(joins: readonly string[], position: string | undefined): Resumed[] {
   const asked = joins.map(readJoin);
   if (position === undefined) return asked;

@@ -11,7 +11,7 @@ const PLACE = z.object({
 });
 const MAX_REASON = 120;
 
-/** What an admin does with all connections of a subject, on whatever node they are. */
+/** Administration of all connections of a subject, on any node. */
 export function subjectRoutes(bus: Bus): AnyRoute[] {
   return [
     route({

@@ -8,11 +8,11 @@ import { type AnyRoute, route } from './route.ts';
 
 export interface TelemetryParts {
   readonly feed: TelemetryFeed;
-  /** Open telemetry connections, and events that slow ones lost. */
+  /** Open telemetry connections, and events dropped for slow ones. */
   readonly clients: () => { readonly clients: number; readonly dropped_total: number };
 }
 
-/** What a caller is told of the feed. */
+/** Feed statistics for a caller. */
 export function telemetryFigures({ feed, clients }: TelemetryParts, caller: Caller): object {
   return { ...feed.stats(caller.principal), ...(caller.principal.operator ? clients() : {}) };
 }

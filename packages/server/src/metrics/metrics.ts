@@ -1,9 +1,9 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** The figures of one process, as they travel to another. */
+/** The metrics of one process, in a form that can be sent to another. */
 export type Figures = readonly object[];
 
-/** Answers the figures of all processes of a server, given those of the one that asks. */
+/** Returns the metrics of all processes of a server; takes those of the calling one. */
 export type GatherFigures = (own: Figures) => Promise<readonly Figures[]>;
 
 /** Labels and values of one metric. */
@@ -13,8 +13,7 @@ export type Labelled<L extends string> = Iterable<{
 }>;
 
 /**
- * Where the figures of a scrape come from: plain numbers that the parts of the server count anyway, read when somebody
- * asks. All `…Total` only grow.
+ * Sources of the scraped values: plain counters that the server keeps anyway, read on demand. All `…Total` only grow.
  */
 export interface MetricReaders {
   activeClients(): number;
@@ -48,7 +47,7 @@ export interface MetricReaders {
   groupEventsSettledTotal(): Labelled<'outcome'>;
 }
 
-/** The groups that this process drives, and how many of their events wait, or are out. */
+/** The groups driven by this process, and their pending and unacknowledged events. */
 interface GroupFigures {
   readonly driven: number;
   readonly pending: number;
@@ -65,8 +64,8 @@ const OPERATION_SECONDS = [0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 /**
- * The metrics of one server, in a registry of its own: two servers of a process do not mix. No label names a room, a
- * tenant or a client, since the page may be open to everybody.
+ * The metrics of one server, in a separate registry, so that two servers in one process do not mix. No label names a
+ * room, tenant or client, because the page may be public.
  */
 export class Metrics {
   readonly registry: Registry = new Registry();
@@ -77,7 +76,7 @@ export class Metrics {
 
   private readonly gather: GatherFigures | null;
 
-  /** `gather` is for a server of several processes: the text then tells of all of them, summed up. */
+  /** @param gather for a server of several processes: the text then sums up all of them */
   constructor(gather: GatherFigures | null = null) {
     this.gather = gather;
     const registers = [this.registry];
@@ -126,13 +125,13 @@ export class Metrics {
     this.command.observe({ command }, seconds);
   }
 
-  /** Makes the metrics that are read at each scrape. Call once. */
+  /** Registers the metrics that are read on each scrape. Call once. */
   read(readers: MetricReaders): void {
     this.gauge('arqonbus_active_clients', 'Clients connected to this node.', readers.activeClients);
     this.counter('arqonbus_messages_received_total', 'Valid envelopes from clients.', readers.receivedTotal);
     this.counter('arqonbus_messages_sent_total', 'Messages handed to connections.', readers.sentTotal);
     this.labelled('arqonbus_errors_total', 'Refusals and faults told to clients.', ['code'], readers.errorsTotal);
-    // Of several processes each knows the same rooms.
+    // All processes of a server have the same rooms.
     this.gauge('arqonbus_rooms_total', 'Rooms of all tenants.', readers.rooms, 'max');
     this.gauge('arqonbus_channels_total', 'Channels of all tenants.', readers.channels, 'max');
     this.gauge('arqonbus_uptime_seconds', 'Time since the start.', readers.uptimeSeconds, 'max');
@@ -171,7 +170,7 @@ export class Metrics {
     this.readBounds(readers);
   }
 
-  /** What was held back, dropped or refused because a bound was reached. */
+  /** Counts of what was delayed, dropped or refused because of a limit. */
   private readBounds(readers: MetricReaders): void {
     this.counter(
       'arqonbus_ingress_paused_total',
@@ -249,18 +248,18 @@ export class Metrics {
     return this.registry.contentType;
   }
 
-  /** The figures of this process. */
+  /** The metrics of this process. */
   async figures(): Promise<Figures> {
     return this.registry.getMetricsAsJSON();
   }
 
-  /** The Prometheus text of now, of all processes of this server. */
+  /** The current Prometheus text for all processes of this server. */
   async text(): Promise<string> {
     if (this.gather === null) return this.registry.metrics();
     return AggregatorRegistry.aggregate([...(await this.gather(await this.figures()))]).metrics();
   }
 
-  /** Lets go of all metrics. */
+  /** Releases all metrics. */
   close(): void {
     this.registry.clear();
   }

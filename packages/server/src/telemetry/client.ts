@@ -15,12 +15,12 @@ import { TelemetryQueue } from './queue.ts';
 import { type Filter, matchesFilter, readRequest, type TelemetryRequest } from './request.ts';
 import { isVisible, type Recorded } from './ring.ts';
 
-/** Bytes the kernel has not taken yet, above which events wait in the queue, where the oldest can be lost. */
+/** Unsent bytes in the socket above which events wait in the queue, where the oldest may be dropped. */
 const HIGH_WATER_BYTES = 262_144;
-/** How long a peer may take to answer a close frame before the line is cut, in milliseconds. */
+/** Time limit for the peer to answer a close frame before the connection is terminated, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 1_000;
 const MAX_FILTERS = 20;
-/** Longest delay a timer is set for; what lies further ahead is looked at again then. */
+/** Maximum timer delay; longer waits are split. */
 const MAX_DELAY_MS = 3_600_000;
 
 export interface TelemetryClientParts {
@@ -30,14 +30,14 @@ export interface TelemetryClientParts {
   readonly bucket: TokenBucket | null;
   readonly maxQueuedEvents: number;
   readonly maxQueuedCharacters: number;
-  /** Does what was asked, but for what concerns this connection alone. */
+  /** Handles a request that concerns more than this connection. */
   readonly act: (client: TelemetryClient, request: TelemetryRequest) => void | Promise<void>;
-  /** What a client may know of a fault of the server's own. */
+  /** What a client may see of an internal error. */
   readonly internal: (error: unknown) => BusError;
   readonly onDropped: (events: number) => void;
 }
 
-/** One telemetry connection: what it wants, and what is on its way to it. It never holds up anyone else. */
+/** One telemetry connection: its filters and its outgoing events. A slow client does not delay the others. */
 export class TelemetryClient implements Beating {
   readonly id: string = newSecretId('arq_client_');
   readonly sender: Sender;
@@ -50,7 +50,7 @@ export class TelemetryClient implements Beating {
   private readonly violations: ViolationCount = new ViolationCount();
   private readonly filters: Filter[] = [];
   private replies: string[] = [];
-  /** The next turn, or the kernel, will call {@link pump}. */
+  /** {@link pump} is scheduled, by the next turn or by the socket's drain. */
   private scheduled = false;
   private expiry: NodeJS.Timeout | undefined;
 
@@ -66,12 +66,12 @@ export class TelemetryClient implements Beating {
     this.watchExpiry();
   }
 
-  /** It is read whatever it sends, so that nothing excuses silence. */
+  /** Input is always read, so a silent peer is never excused. */
   isExcused(): boolean {
     return false;
   }
 
-  /** Sends an event if it may be seen and is wanted; when the peer reads too slowly, older ones make room for it. */
+  /** Sends an event if it is visible and wanted; when the peer reads too slowly, older events are dropped. */
   offer(event: Recorded): void {
     if (!isVisible(event, this.view) || !this.wants(event)) return;
     this.enqueue(event.text);
@@ -81,7 +81,7 @@ export class TelemetryClient implements Beating {
     return this.filters.length === 0 || this.filters.some((filter) => matchesFilter(event, filter));
   }
 
-  /** Narrows what this client gets to what one of its subscriptions names; answers how many it has now. */
+  /** Adds a filter; the client gets events that match any of its filters. Returns the number of filters. */
   subscribe(filter: Filter): number {
     if (this.filters.length >= MAX_FILTERS) {
       throw new BusError('LIMIT_EXCEEDED', `A connection holds at most ${MAX_FILTERS} subscriptions; unsubscribe.`, {
@@ -95,26 +95,26 @@ export class TelemetryClient implements Beating {
     this.filters.length = 0;
   }
 
-  /** Sends text in its place among the events. */
+  /** Sends text in order with the events. */
   enqueue(text: string): void {
     const lost = this.queue.push(text);
     if (lost > 0) this.parts.onDropped(lost);
     this.schedule();
   }
 
-  /** Sends an answer, before the events that wait. */
+  /** Sends a reply, ahead of the queued events. */
   reply(answer: object): void {
     this.replies.push(JSON.stringify(answer));
     this.schedule();
   }
 
-  /** An event about this connection alone. */
+  /** Sends an event to this connection only. */
   tell(eventType: string, payload: object, severity: 'info' | 'warning' = 'info'): void {
     const { node } = this.parts;
     this.reply({ event_id: newId(), eventType, timestamp: timestamp(), severity, node, payload });
   }
 
-  /** A frame came in. */
+  /** Handles an incoming frame. */
   receive(data: Buffer, isBinary: boolean): void {
     const now = performance.now();
     this.lastSeen = now;
@@ -129,7 +129,7 @@ export class TelemetryClient implements Beating {
     } catch (error) {
       this.fail(error);
     }
-    // A peer that asks and does not read the answers is not listened to until it does.
+    // Stop reading from a peer that sends requests without reading the replies.
     if (this.socket.writableLength >= HIGH_WATER_BYTES) this.ws.pause();
   }
 
@@ -141,19 +141,19 @@ export class TelemetryClient implements Beating {
     this.close(CLOSE.HEARTBEAT_MISSED, 'heartbeat missed');
   }
 
-  /** Sends what waits, then the close frame; cuts the line if the peer does not follow. */
+  /** Sends the queued events, then the close frame; terminates the connection if the peer does not answer it. */
   close(code: number, reason: string): void {
     this.send(Number.POSITIVE_INFINITY);
     this.ws.close(code, reason);
     setTimeout(() => this.ws.terminate(), CLOSE_TIMEOUT_MS).unref();
   }
 
-  /** The line is gone, for whatever reason. */
+  /** Called when the connection has closed. */
   ended(): void {
     clearTimeout(this.expiry);
   }
 
-  /** Closes when the token expires; a new connection may bring a new one. */
+  /** Closes the connection when its token expires. */
   private watchExpiry(): void {
     const { expiresAt } = this.sender.principal;
     if (expiresAt === null) return;
@@ -174,7 +174,7 @@ export class TelemetryClient implements Beating {
     this.soon();
   }
 
-  /** In the next turn, so that others get theirs. */
+  /** In the next turn, so that other clients get theirs. */
   private readonly soon = (): void => {
     setImmediate(this.pump);
   };
@@ -192,7 +192,7 @@ export class TelemetryClient implements Beating {
     else this.soon();
   };
 
-  /** Writes in one go as much as the socket should hold. */
+  /** Writes as much as the socket should buffer, in one batch. */
   private send(highWaterBytes: number): void {
     this.socket.cork();
     for (const reply of this.replies.splice(0)) this.ws.send(reply);

@@ -1,15 +1,15 @@
 import type { Happening } from '@arqonbus/bus';
 import { isVisible, type Recorded, TelemetryRing, type View } from './ring.ts';
 
-/** Most characters of text that are kept for replay, whatever the number of events. */
+/** Maximum characters kept for replay, whatever the number of events. */
 const MAX_CHARACTERS = 16 * 1_048_576;
-/** Under this name all events that clients submit are counted: their types are names of the clients' own. */
+/** Client-submitted events are all counted under this name, since clients choose their types freely. */
 const SUBMITTED = 'submitted';
 
 export interface FeedOptions {
-  /** Without telemetry nothing is recorded. */
+  /** If false, nothing is recorded. */
   readonly enabled: boolean;
-  /** The room that telemetry is published in: what happens to it makes no events. */
+  /** The room telemetry is published in; activity in it makes no events. */
   readonly room: string;
   readonly bufferSize: number;
 }
@@ -22,7 +22,7 @@ export interface FeedStats {
   readonly events_by_type: Readonly<Record<string, number>>;
 }
 
-/** Every event for whoever watches: the last ones kept, new ones told. Outlives the listeners of the server. */
+/** All telemetry events: keeps the latest and passes new ones to listeners. Outlives the server's listeners. */
 export class TelemetryFeed {
   readonly options: FeedOptions;
   private readonly ring: TelemetryRing;
@@ -38,7 +38,7 @@ export class TelemetryFeed {
 
   record({ tenant, event, submitted }: Happening): void {
     const { enabled, room: ownRoom } = this.options;
-    // Of what a client submitted, only what stands beside its payload is an address.
+    // In a client-submitted event, only the fields next to the payload are an address.
     const { room, channel } = submitted ? event : event.payload;
     if (!enabled || (!submitted && room === ownRoom)) return;
     const recorded: Recorded = {
@@ -53,26 +53,26 @@ export class TelemetryFeed {
     for (const relay of this.relays) relay(recorded, countedAs);
   }
 
-  /** Adds an event that another process of this server recorded. */
+  /** Adds an event recorded by another process of this server. */
   take(recorded: Recorded, countedAs: string): void {
     this.count(recorded.tenant ?? '', countedAs);
     this.ring.add(recorded);
     for (const listener of this.listeners) listener(recorded);
   }
 
-  /** Passes on every event that this process records, with the name that it is counted under. */
+  /** Passes on every event recorded by this process, with the name it is counted under. */
   relay(pass: (event: Recorded, countedAs: string) => void): () => void {
     this.relays.add(pass);
     return () => this.relays.delete(pass);
   }
 
-  /** Adds a listener; returns the way to remove it. */
+  /** Adds a listener; returns the function that removes it. */
   listen(listener: (event: Recorded) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** The last `limit` events that `view` may see and `accepts` wants, oldest first. */
+  /** The last `limit` events that are visible to `view` and match `accepts`, oldest first. */
   recent(view: View, limit: number, accepts: (event: Recorded) => boolean): Recorded[] {
     return this.ring.last(limit, (event) => isVisible(event, view) && accepts(event));
   }

@@ -2,22 +2,22 @@ import type { Bus } from '@arqonbus/bus';
 import type { Labelled, MetricReaders } from '../metrics/metrics.ts';
 import { serverFigures } from './stats.ts';
 
-/** How often content inspection decided what. Whoever scrapes may read it, so it names no room and no tenant. */
+/** Counts of content inspection decisions. Any scraper may read them, so they name no room and no tenant. */
 export type DecisionCounts = Iterable<{
   readonly decision: string;
   readonly reason: string;
   readonly count: number;
 }>;
 
-/** What the listeners that are open at the moment hold and drop. */
+/** Connection counts of the open listeners. */
 export interface OpenConnections {
   readonly websocket: () => number;
   readonly telemetry: () => number;
-  /** Telemetry events that slow watchers did not get. */
+  /** Telemetry events dropped for slow clients. */
   readonly dropped: () => number;
 }
 
-/** How a scrape reads the bus: from the numbers that it counts anyway. */
+/** How a scrape reads the bus: from counters it keeps anyway. */
 export function busReaders(
   bus: Bus,
   connections: () => OpenConnections,
@@ -63,7 +63,7 @@ const CRON_RUNS = ['fired', 'missed', 'limited', 'refused', 'failed'] as const;
 const SETTLEMENTS = ['handled', 'rejected', 'expired', 'lost'] as const;
 const STORE_REFUSALS = ['over_quota', 'refused'] as const;
 
-/** Some of the counts of an operator, each with the label it is told under; none when the operator was left out. */
+/** Some counts of an operator with their labels; empty if the operator is disabled. */
 function counted<K extends string, L extends string>(
   counts: Readonly<Record<K, number>> | undefined,
   names: readonly K[],

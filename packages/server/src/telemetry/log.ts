@@ -1,7 +1,7 @@
 import type { Events, FaultCounters, RefusalListener } from '@arqonbus/bus';
 import type { Logger } from '../log.ts';
 
-/** Logged where they arise, by rules or with details of their own. */
+/** Logged elsewhere, with their own rules or details. */
 const LOGGED_ELSEWHERE: ReadonlySet<string> = new Set([
   'auth_failed',
   'server_stats',
@@ -11,8 +11,8 @@ const LOGGED_ELSEWHERE: ReadonlySet<string> = new Set([
 const LEVELS = { info: 'info', warning: 'warn', error: 'error' } as const;
 
 /**
- * Writes what happens into the log: connections, memberships, commands, trouble. Events of the server hold no message
- * content, so neither do the lines; what clients submit is theirs and is not logged. Returns the way to stop.
+ * Logs connections, memberships, commands and problems. Server events contain no message content, so neither do the
+ * lines; client-submitted events are not logged. Returns the function that stops it.
  */
 export function logEvents(events: Events, log: Logger): () => void {
   return events.on(({ tenant, event: { eventType, severity, payload }, submitted }) => {
@@ -21,7 +21,7 @@ export function logEvents(events: Events, log: Logger): () => void {
   });
 }
 
-/** Writes a line for each message that was refused: whose it was and why, never what it held. Returns the way to stop. */
+/** Logs each refused message: its sender and the reason, never its content. Returns the function that stops it. */
 export function logRefusals(faults: FaultCounters, log: Logger): () => void {
   const listener: RefusalListener = (error_code, message) => log.info({ error_code, ...message }, 'message refused');
   faults.refusals.add(listener);

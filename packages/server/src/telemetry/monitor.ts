@@ -7,9 +7,9 @@ import { logEvents, logRefusals } from './log.ts';
 import { logRouting, sampleRouting } from './routing.ts';
 import { reportStats } from './stats.ts';
 
-/** What may change while the bus runs. */
+/** Settings that can change while the bus runs. */
 export interface MonitorRates {
-  /** Share of routed messages that make an event. */
+  /** Fraction of routed messages that produce an event. */
   readonly messageSampleRate: number;
   readonly statsIntervalMs: number;
 }
@@ -17,29 +17,26 @@ export interface MonitorRates {
 export interface MonitorOptions extends MonitorRates {
   readonly telemetry: boolean;
   readonly bufferSize: number;
-  /** What content inspection decided, by whoever counts it. */
+  /** The counts of content inspection decisions. */
   readonly casilDecisions: () => DecisionCounts;
 }
 
 const NOTHING_OPEN: OpenConnections = { websocket: () => 0, telemetry: () => 0, dropped: () => 0 };
 
-/**
- * Watches the bus for all who want to know: the feed of events, the metrics, the log. It lives as long as the bus;
- * listeners may close and open meanwhile.
- */
+/** Observes the bus for telemetry, metrics and the log. Lives as long as the bus, across restarts of the listeners. */
 export class Monitor {
   readonly feed: TelemetryFeed;
   readonly metrics: Metrics;
   readonly requests: { total: number; errors: number } = { total: 0, errors: 0 };
-  /** The listeners that are open now count what they hold. */
+  /** Connection counts of the listeners that are open now. */
   connections: OpenConnections = NOTHING_OPEN;
-  /** What content inspection decided, by room. */
+  /** Counts of content inspection decisions. */
   readonly casilDecisions: () => DecisionCounts;
   private readonly stops: (() => void)[];
   private readonly repeat: (rates: MonitorRates) => () => void;
   private stopRepeating: () => void;
 
-  /** @param metrics fresh ones; what they read is set here */
+  /** @param metrics a new instance; its readers are set here */
   constructor(bus: Bus, metrics: Metrics, log: Logger, options: MonitorOptions) {
     const { telemetry, bufferSize } = options;
     this.metrics = metrics;
@@ -78,7 +75,7 @@ export class Monitor {
     if (status >= 500) this.requests.errors += 1;
   }
 
-  /** Samples and reports at other rates from now on, and logs at the level that the log then has. */
+  /** Applies new sampling and reporting rates, and the current log level. */
   adjust(rates: MonitorRates): void {
     this.stopRepeating();
     this.stopRepeating = this.repeat(rates);

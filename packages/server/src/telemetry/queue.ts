@@ -1,11 +1,11 @@
-/** Texts on their way to a slow reader: bounded by number and size, the oldest are lost first. */
+/** A text queue for a slow reader, limited by count and size; the oldest are dropped first. */
 export class TelemetryQueue {
   private readonly maxTexts: number;
   private readonly maxCharacters: number;
   private texts: string[] = [];
   private start = 0;
   private characters = 0;
-  /** Lost since {@link takeDropped} was asked last. */
+  /** Dropped since the last {@link takeDropped}. */
   private dropped = 0;
 
   constructor(maxTexts: number, maxCharacters: number) {
@@ -17,7 +17,7 @@ export class TelemetryQueue {
     return this.texts.length - this.start;
   }
 
-  /** Adds a text; answers how many older ones were lost for it. */
+  /** Adds a text; returns how many older ones were dropped. */
   push(text: string): number {
     this.texts.push(text);
     this.characters += text.length;

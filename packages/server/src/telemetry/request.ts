@@ -12,7 +12,7 @@ import {
 } from '@arqonbus/protocol';
 import type { Recorded } from './ring.ts';
 
-/** Most events that one `replay` or request asks for. */
+/** Maximum events of one `replay` or request. */
 export const MAX_REPLAY = 1_000;
 const DEFAULT_REPLAY = 100;
 const MAX_GLOBS = 100;
@@ -22,11 +22,11 @@ const EVENT_GLOB = /^[A-Za-z0-9._*-]{1,128}$/;
 export interface Filter {
   readonly events: readonly string[];
   readonly matches: Glob;
-  /** Only events about this room; undefined: also those about none. */
+  /** Only events about this room; undefined: all events, including those without a room. */
   readonly room: string | undefined;
 }
 
-/** What a telemetry client may ask for. */
+/** A request from a telemetry client. */
 export type TelemetryRequest =
   | { readonly type: 'subscribe'; readonly filter: Filter }
   | { readonly type: 'unsubscribe' }
@@ -34,7 +34,7 @@ export type TelemetryRequest =
   | { readonly type: 'replay'; readonly limit: number }
   | { readonly type: 'submit'; readonly message: TelemetryMessage };
 
-/** Reads one frame of a telemetry client; throws the BusError to answer with. */
+/** Parses one frame from a telemetry client; throws the BusError to reply with. */
 export function readRequest(text: string): TelemetryRequest {
   const frame = parse(text);
   const { type } = frame;
@@ -57,7 +57,7 @@ export function readRequest(text: string): TelemetryRequest {
   }
 }
 
-/** A filter of `events` (globs) and `room`, as frames and queries name them. */
+/** Parses a filter from `events` (globs) and `room`, as used in frames and queries. */
 export function readFilter({ events = ['*'], room }: JsonObject): Filter {
   const globs: unknown[] = Array.isArray(events) ? events : [events];
   const valid = globs.every((glob) => typeof glob === 'string' && EVENT_GLOB.test(glob));
@@ -68,7 +68,7 @@ export function readFilter({ events = ['*'], room }: JsonObject): Filter {
   return { events: globs as string[], matches: compileGlobs(globs as string[]), room };
 }
 
-/** Whether a filter wants an event. */
+/** Whether an event matches a filter. */
 export function matchesFilter({ eventType, room }: Recorded, filter: Filter): boolean {
   return filter.matches(eventType) && (filter.room === undefined || filter.room === room);
 }
@@ -76,7 +76,7 @@ export function matchesFilter({ eventType, room }: Recorded, filter: Filter): bo
 function parse(text: string): JsonObject {
   let frame: unknown;
   try {
-    // The payload of an event stands one level down.
+    // The payload of an event is one level down.
     frame = parseJson(text, 'payload', MAX_NESTING + 1);
   } catch (error) {
     if (error instanceof BusError) throw error;

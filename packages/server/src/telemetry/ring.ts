@@ -1,35 +1,35 @@
 import type { Principal } from '@arqonbus/bus';
 import { WILDCARD } from '@arqonbus/protocol';
 
-/** One event, serialized once for everyone who is told of it. */
+/** One event, serialized once for all its recipients. */
 export interface Recorded {
-  /** Null: the server's own, for operators alone. */
+  /** Null: the server's own, for operators only. */
   readonly tenant: string | null;
   readonly eventType: string;
-  /** The room that the event is about, if it is about one. */
+  /** The room that the event is about, if any. */
   readonly room: string | undefined;
-  /** The channel in it; undefined for all of the room. */
+  /** The channel in it; undefined: the whole room. */
   readonly channel: string | undefined;
   /** The event as JSON text. */
   readonly text: string;
 }
 
-/** Who asks for events: an operator for those of all tenants, anybody else for its own tenant's. */
+/** Who requests events: operators see those of all tenants, others those of their own tenant. */
 export type View = Pick<Principal, 'tenant' | 'operator' | 'grants'>;
 
-/** Whether an event may be seen: what is about a room that the grants do not cover may not even name it. */
+/** Whether an event is visible; events about a room outside the grants are hidden, since they name it. */
 export function isVisible({ tenant, room, channel = WILDCARD }: Recorded, view: View): boolean {
   if (!view.operator && tenant !== view.tenant) return false;
   if (room === undefined || view.grants === null) return true;
   return view.grants.subscribe?.allows(`${room}:${channel}`) === true;
 }
 
-/** The last events, oldest first: bounded by number, and by size since clients submit events of their own. */
+/** The latest events, oldest first; limited by count, and by size because clients submit events too. */
 export class TelemetryRing {
   private readonly maxEvents: number;
   private readonly maxCharacters: number;
   private events: Recorded[] = [];
-  /** Where the oldest event is in `events`; what is before it has been let go. */
+  /** Index of the oldest event in `events`; entries before it are discarded. */
   private start = 0;
   private characters = 0;
 
@@ -49,14 +49,14 @@ export class TelemetryRing {
       this.characters -= this.events[this.start]?.text.length ?? 0;
       this.start += 1;
     }
-    // Moves what is left to the front when that is at most half: each event is moved once on average.
+    // Compact when at most half is left: amortized, each event moves once.
     if (this.start > this.events.length / 2) {
       this.events = this.events.slice(this.start);
       this.start = 0;
     }
   }
 
-  /** The last `limit` events that `accepts`, oldest first. */
+  /** The last `limit` events matching `accepts`, oldest first. */
   last(limit: number, accepts: (event: Recorded) => boolean): Recorded[] {
     const found: Recorded[] = [];
     for (let index = this.events.length - 1; index >= this.start && found.length < limit; index -= 1) {

@@ -3,7 +3,7 @@ import type { Logger } from '../log.ts';
 
 const OPERATOR: Principal = { ...serverPrincipal('default'), operator: true };
 
-/** Figures of this node, all tenants together. */
+/** Statistics of this node, across all tenants. */
 export interface ServerFigures {
   readonly clients: number;
   readonly rooms: number;
@@ -33,7 +33,7 @@ export function serverFigures(bus: Bus, telemetryClients: number): ServerFigures
   };
 }
 
-/** Tells the figures once every `intervalMs`, as a `server_stats` event and as a line of the log. */
+/** Reports the statistics every `intervalMs`, as a `server_stats` event and a log line. */
 export function reportStats(bus: Bus, log: Logger, intervalMs: number, telemetryClients: () => number): () => void {
   return longInterval(() => {
     const figures = serverFigures(bus, telemetryClients());

@@ -15,7 +15,7 @@ import { TelemetryClient } from './client.ts';
 import type { TelemetryFeed } from './feed.ts';
 import type { TelemetryRequest } from './request.ts';
 
-/** Few watch; a bound of its own keeps them from costing the bus much. */
+/** Telemetry has few clients; a separate limit bounds their cost for the bus. */
 const MAX_CONNECTIONS = 1_000;
 
 export interface TelemetryOptions {
@@ -26,17 +26,17 @@ export interface TelemetryOptions {
   readonly maxMessageBytes: number;
   readonly rateLimitPerSecond: number;
   readonly rateLimitBurst: number;
-  /** How much may wait for one client before its oldest events are lost. */
+  /** Queue limits per client, beyond which its oldest events are dropped. */
   readonly maxQueuedEvents: number;
   readonly maxQueuedCharacters: number;
 }
 
-/** Who comes to watch. */
+/** A connecting telemetry client. */
 interface Watcher {
   readonly principal: Principal;
 }
 
-/** The telemetry port: a WebSocket of its own, on which every event goes to whoever may see it (docs/http.md). */
+/** The telemetry port: a separate WebSocket that sends every event to clients allowed to see it (docs/http.md). */
 export class TelemetryServer {
   private readonly bus: Bus;
   private readonly feed: TelemetryFeed;
@@ -44,7 +44,7 @@ export class TelemetryServer {
   private readonly upgrades: UpgradeHandler<Watcher>;
   private readonly clients: Set<TelemetryClient> = new Set();
   private readonly stopListening: () => void;
-  /** Events lost by slow clients since the start. */
+  /** Events dropped for slow clients since the start. */
   dropped = 0;
 
   constructor(bus: Bus, feed: TelemetryFeed, options: TelemetryOptions) {
@@ -75,7 +75,7 @@ export class TelemetryServer {
     this.upgrades.attach(server);
   }
 
-  /** Sends every client what waits for it and closes. */
+  /** Sends every client its queued events and closes. */
   close(): void {
     this.stopListening();
     for (const client of this.clients) client.close(CLOSE.GOING_AWAY, 'server shutting down');
@@ -88,7 +88,7 @@ export class TelemetryServer {
     }
   }
 
-  /** Who may watch: admins, and tokens that say so. Throws for anybody else, and for whom the tenant keeps out. */
+  /** Allows admins, and tokens with the telemetry claim. Throws for others, and for subjects the tenant has barred. */
   read(request: IncomingMessage, principal: Principal): Watcher {
     this.bus.requireWelcome(principal);
     if (hasRole(principal, 'admin') || principal.telemetry) return { principal };
@@ -157,7 +157,7 @@ export class TelemetryServer {
     }
   }
 
-  /** The buffered events that this client may see and wants, each marked, then how many there were. */
+  /** Sends the buffered events this client may see and wants, each marked as replayed, then their number. */
   private replay(client: TelemetryClient, limit: number): void {
     const events = this.feed.recent(client.view, limit, (event) => client.wants(event));
     for (const { text } of events) client.enqueue(`${text.slice(0, -1)},"replayed":true}`);

@@ -2,44 +2,46 @@ import type { Addresses, MayMove, MovedTo } from '../edge.ts';
 import type { Figures } from '../metrics/metrics.ts';
 import type { Recorded } from '../telemetry/ring.ts';
 
-/** An event of telemetry on its way to the other workers, and what it is counted as. */
+/** A telemetry event relayed to the other workers, and the name it is counted under. */
 export type Relayed = readonly [event: Recorded, countedAs: string];
 
-/** What a worker says to its supervisor. */
+/** Messages from a worker to its supervisor. */
 export type ToSupervisor =
   | { readonly type: 'ready'; readonly addresses: Addresses }
-  /** It could not start, or cannot go on: one sentence. */
+  /** It could not start, or cannot continue: one sentence. */
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'telemetry'; readonly events: readonly Relayed[] }
-  /** Asks for the figures of all workers. */
+  /** Requests the metrics of all workers. */
   | { readonly type: 'gather'; readonly question: number }
   | { readonly type: 'figures'; readonly question: number; readonly figures: Figures }
-  /** Somebody asked over HTTP. */
+  /** Requested over HTTP. */
   | { readonly type: 'shutdown' }
   | { readonly type: 'restart' };
 
-/** What a supervisor says to a worker. */
+/** Messages from the supervisor to a worker. */
 export type ToWorker =
   | { readonly type: 'telemetry'; readonly events: readonly Relayed[] }
   | { readonly type: 'figures'; readonly question: number }
   | { readonly type: 'gathered'; readonly question: number; readonly figures: readonly Figures[] }
-  /** The whole server goes: take no more clients. */
+  /** The whole server is stopping: accept no more clients. */
   | { readonly type: 'leave' }
-  /** End, with what was taken answered; the clients are sent away over this time. The others may get new ones. */
+  /**
+   * Stop, after answering everything accepted; disconnect the clients over this time. Other workers may get new ones.
+   */
   | { readonly type: 'stop'; readonly drainMs: number; readonly shutdownMs: number; readonly unlisten: boolean }
-  /** Read the configuration again. */
+  /** Reload the configuration. */
   | { readonly type: 'reload' };
 
-/** What a worker is given in the variable {@link WORKER_VARIABLE}, as JSON. */
+/** The content of {@link WORKER_VARIABLE}, as JSON. */
 export interface WorkerTask {
   readonly node: string;
-  /** The socket of the engine's host; null where each worker opens the engine itself. */
+  /** The socket of the engine host; null if each worker opens the engine itself. */
   readonly hostPath: string | null;
-  /** Where the listeners are that could not be where the configuration says. */
+  /** The ports of listeners that could not use the configured ones. */
   readonly movedTo: MovedTo;
-  /** Which of them may still move; those of the first worker alone. */
+  /** The listeners that may still change their port; set for the first worker only. */
   readonly mayMove: MayMove;
 }
 
-/** No setting of the server: it is for the supervisor's children alone. */
+/** Not a server setting: set by the supervisor for its children only. */
 export const WORKER_VARIABLE = 'ARQON_WORKER';

@@ -1,6 +1,6 @@
 import type { Worker } from 'node:cluster';
 
-/** What this process sends to a worker with a new connection, and what the worker answers once it has taken it. */
+/** What this process sends to a worker with a new connection, and the worker's reply once it has accepted it. */
 interface Passed {
   readonly act?: unknown;
   readonly seq?: unknown;
@@ -11,9 +11,9 @@ interface Handle {
 }
 
 /**
- * Ends connections that were on their way to a worker when it died. `node:cluster` waits for the worker's word before it
- * lets go of a connection, and a worker that is dead says nothing: the client would wait for an answer without end, and
- * the connection would stay open in this process.
+ * Closes connections that were being handed to a worker when it died. `node:cluster` keeps the handle until the worker
+ * acknowledges it, which a dead worker never does: the client would wait forever, and the connection would stay open in
+ * this process.
  */
 export function endWhatIsOnItsWay({ process: child }: Worker): void {
   const underWay = new Map<unknown, Handle>();

@@ -3,20 +3,20 @@ const FIRST_MS = 100;
 const LAST_MS = 5_000;
 const MOST = 10;
 
-/** How soon something that died is started again, and when that is given up. */
+/** Restart policy: the delay before each restart, and when to give up. */
 export class Restarts {
-  /** Deaths within a minute that are still answered with a restart. */
+  /** Maximum restarts within a minute. */
   readonly most: number;
   private readonly now: () => number;
   private deaths: number[] = [];
 
-  /** `now` answers milliseconds of a clock that never steps. */
+  /** @param now milliseconds of a monotonic clock */
   constructor(now: () => number, most: number = MOST) {
     this.now = now;
     this.most = most;
   }
 
-  /** It died: answers how long to wait, twice as long each time within a minute, or null when it died too often. */
+  /** Records a crash; returns the delay before the restart, doubling within a minute, or null after too many. */
   next(): number | null {
     const now = this.now();
     this.deaths = [...this.deaths.filter((at) => now - at < WINDOW_MS), now];

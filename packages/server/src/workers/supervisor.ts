@@ -14,45 +14,45 @@ import { endWhatIsOnItsWay } from './on-their-way.ts';
 import { reloadedByWorkers } from './reloaded.ts';
 import { Restarts } from './restarts.ts';
 
-/** How long a worker may take to start, in milliseconds. */
+/** Time limit for a worker to start, in milliseconds. */
 const START_MS = 60_000;
-/** How much longer than its time a worker that stops may take until it is killed, in milliseconds. */
+/** Extra time for a stopping worker before it is killed, in milliseconds. */
 const PATIENCE_MS = 2_000;
-/** How long workers may take to answer with their figures. */
+/** Time limit for workers to send their metrics, in milliseconds. */
 const FIGURES_MS = 2_000;
-/** Batches of telemetry that may wait for one worker to read; the next ones are left out for it. */
+/** Maximum telemetry batches pending for one worker; further ones are dropped for it. */
 const MOST_BATCHES = 32;
 
-/** How many processes a configuration asks for. */
+/** Number of worker processes for a configuration. */
 export function workerCount({ server }: Config): number {
   return server.workers === 0 ? availableParallelism() : server.workers;
 }
 
 export interface SupervisorEvents {
   readonly mayMove: MayMove;
-  /** Somebody asked a worker over HTTP to end the whole server. */
+  /** A shutdown of the whole server was requested over HTTP. */
   onShutdown(): void;
-  /** The same, to have the workers replaced. */
+  /** A replacement of the workers was requested over HTTP. */
   onRestart(): void;
-  /** Workers die again and again; what is left of them should be stopped. */
+  /** Workers keep crashing; the remaining ones should be stopped. */
   onGivenUp(sentence: string): void;
 }
 
-/** The place of one worker: whoever is in it has the same node name. */
+/** The slot of one worker; every worker in it has the same node name. */
 interface Slot {
   readonly node: string;
   worker: Worker | null;
-  /** It takes clients, and hears what it is told. */
+  /** It accepts clients, and receives messages. */
   isReady: boolean;
-  /** It was told to stop; its end is no crash. */
+  /** A stop was requested; its exit is not a crash. */
   isStopping: boolean;
   batches: number;
   retry: NodeJS.Timeout | undefined;
 }
 
 /**
- * Several processes that are one server: it starts them, holds their engine where they need one, starts those anew that
- * die, and ends them one by one. The ports are shared: each new connection goes to the next of them.
+ * Several processes that form one server: starts them, hosts their engine if needed, restarts crashed ones, and stops
+ * them one by one. The ports are shared: new connections are distributed in turn.
  */
 export class Supervisor {
   private config: Config;
@@ -84,14 +84,14 @@ export class Supervisor {
     this.restarts = new Restarts(() => performance.now());
   }
 
-  /** Starts all workers; rejects with the sentence of the first that cannot, and leaves nothing running. */
+  /** Starts all workers; if one fails, stops the others and rejects with its error. */
   async start(): Promise<Addresses> {
     const { storage } = this.config;
     try {
       if (storage.backend === 'memory' || storage.backend === 'sqlite') {
         this.host = await hostEngine(await loadEngine(storageOptions(storage, nodeName(this.config))));
       }
-      // What is wrong with the configuration the first one says, and the others need not.
+      // Only the first worker reports configuration errors.
       const [first, ...others] = this.slots as [Slot, ...Slot[]];
       const addresses = await this.fork(first, this.events.mayMove);
       this.movedTo = movedFrom(this.config, addresses);
@@ -104,9 +104,9 @@ export class Supervisor {
   }
 
   /**
-   * Has all workers read the configuration again, and answers what changed. Where it takes listeners that are opened
-   * again, or `replaceAll`, the workers are replaced one by one; when one cannot start, the rest are left alone. What they
-   * share takes a new server; while that has changed none is replaced, since it would not fit the others.
+   * Has all workers reload the configuration, and returns what changed. If listeners must be reopened, or with
+   * `replaceAll`, the workers are replaced one by one; if one cannot start, the rest are not replaced. Shared settings
+   * need a new server; if one changed, no worker is replaced, since it would not match the others.
    */
   apply(wanted: Config, { replaceAll = false }: { readonly replaceAll?: boolean } = {}): Reloaded {
     const reloaded = reloadedByWorkers(this.config, wanted);
@@ -132,7 +132,7 @@ export class Supervisor {
     this.log.info('all workers run with the configuration read again');
   }
 
-  /** Takes no more clients, ends the workers one by one, and then the engine. Idempotent. */
+  /** Stops accepting clients, ends the workers one by one, then closes the engine. Idempotent. */
   stop(): Promise<void> {
     this.stopping ??= this.shutDown();
     return this.stopping;
@@ -146,7 +146,7 @@ export class Supervisor {
     await this.host?.close();
   }
 
-  /** Ends the worker of a slot, by force when it takes too long. */
+  /** Stops the worker of a slot; kills it after the time limit. */
   private async end(slot: Slot, drainMs: number, unlisten: boolean): Promise<void> {
     clearTimeout(slot.retry);
     const { worker } = slot;
@@ -168,7 +168,7 @@ export class Supervisor {
     slot.isStopping = false;
   }
 
-  /** Starts a worker in a slot; resolves when it takes clients. */
+  /** Starts a worker in a slot; resolves when it accepts clients. */
   private fork(slot: Slot, mayMove: MayMove = NO_MOVE): Promise<Addresses> {
     const { host, movedTo } = this;
     const task: WorkerTask = { node: slot.node, hostPath: host?.path ?? null, movedTo, mayMove };
@@ -198,7 +198,7 @@ export class Supervisor {
     });
   }
 
-  /** A worker is gone that nobody stopped: another takes its place. */
+  /** A worker exited unexpectedly: starts another. */
   private died(slot: Slot, how: string): void {
     if (this.stopping !== null) return;
     const delayMs = this.restarts.next();
@@ -249,7 +249,7 @@ export class Supervisor {
     });
   }
 
-  /** Asks the other workers for their figures, and gives them to the one that wants them. */
+  /** Collects the metrics of the other workers for `asker`. */
   private gather(slot: Slot, asker: Worker, question: number): void {
     const others = this.slots.flatMap(({ worker }) => (worker === null || worker === slot.worker ? [] : [worker]));
     this.gatherings += 1;
@@ -273,7 +273,7 @@ export class Supervisor {
 
 const NO_MOVE: MayMove = { telemetry: false, http: false };
 
-/** Where listeners are that found their ports taken; the workers to come join them there. */
+/** The actual ports of listeners whose configured ports were taken; later workers use the same ones. */
 function movedFrom({ telemetry, http }: Config, addresses: Addresses): MovedTo {
   const moved = (wanted: number | 'off', at: Addresses['http']): number | undefined =>
     at === null || wanted === 0 || wanted === at.port ? undefined : at.port;
@@ -284,7 +284,7 @@ function movedFrom({ telemetry, http }: Config, addresses: Addresses): MovedTo {
   };
 }
 
-/** Sends a message to a worker that may be gone by now. */
+/** Sends a message to a worker that may have exited. */
 function tell(worker: Worker, message: ToWorker, sent: () => void = () => {}): void {
   if (!worker.isConnected()) sent();
   else worker.send(message, undefined, () => sent());

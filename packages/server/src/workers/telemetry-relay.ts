@@ -1,11 +1,11 @@
 import type { Relayed } from './messages.ts';
 
-/** How long events wait for others to go with them, in milliseconds. */
+/** How long events wait to be batched, in milliseconds. */
 const GATHER_MS = 20;
-/** UTF-16 units of events that may wait while a batch is on its way; more are left out. */
+/** Maximum UTF-16 units of events queued while a batch is being sent; further events are dropped. */
 const MOST_UNITS = 1_048_576;
 
-/** Passes telemetry on in batches, one at a time; what comes faster than it is taken is left out and counted. */
+/** Relays telemetry in batches, one at a time; events beyond the queue limit are dropped and counted. */
 export class TelemetryRelay {
   private readonly send: (events: readonly Relayed[], sent: () => void) => void;
   private readonly tellLost: (events: number) => void;
@@ -15,7 +15,7 @@ export class TelemetryRelay {
   private lost = 0;
   private isBusy = false;
 
-  /** `tellLost` is told how many events were left out, when the next batch goes. */
+  /** @param tellLost called with the number of dropped events when the next batch is sent */
   constructor(
     send: (events: readonly Relayed[], sent: () => void) => void,
     tellLost: (events: number) => void,

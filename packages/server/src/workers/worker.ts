@@ -9,29 +9,29 @@ import { type Relayed, type ToSupervisor, type ToWorker, WORKER_VARIABLE, type W
 import { reloadedByWorkers } from './reloaded.ts';
 import { TelemetryRelay } from './telemetry-relay.ts';
 
-/** How long the figures of the other workers may take, in milliseconds; then one's own are answered alone. */
+/** Time limit for the metrics of the other workers, in milliseconds; after it, only the own ones are returned. */
 const GATHER_MS = 3_000;
 
-/** What this process has to do when it is a supervisor's child; null when it is none. */
+/** The task of this process if it is a supervisor's child, else null. */
 export function workerTask(env: NodeJS.ProcessEnv): WorkerTask | null {
   const text = env[WORKER_VARIABLE];
   return text === undefined || process.send === undefined ? null : (JSON.parse(text) as WorkerTask);
 }
 
 export interface WorkerEvents {
-  /** The configuration is to be read again. */
+  /** Reload the configuration. */
   reload(server: Server): void;
-  /** What is configured now; rejects with what is wrong with it. */
+  /** The current configuration; rejects with its errors. */
   read(): Promise<Config>;
 }
 
 /**
- * Runs one worker: a node like any other, whose ports are shared with its siblings, and which ends when its supervisor
- * says so or is gone. The process ends with it.
+ * Runs one worker: an ordinary node that shares its ports with the other workers, and stops when the supervisor says so
+ * or exits. The process ends with it.
  */
 export async function runWorker(config: Config, task: WorkerTask, log: Logger, events: WorkerEvents): Promise<void> {
   const link = new SupervisorLink(log);
-  // The supervisor is told by the terminal too, and it is the one who knows in which order to end.
+  // The terminal signals the supervisor too, which stops the workers in order.
   for (const name of ['SIGINT', 'SIGHUP'] as const) process.on(name, () => {});
   let addresses: Addresses;
   let server: Server;
@@ -70,7 +70,7 @@ export async function runWorker(config: Config, task: WorkerTask, log: Logger, e
     void endWith(server, end, log);
   };
   process.on('SIGTERM', () => stop({ drainMs: drainSeconds * 1000, shutdownMs, unlisten: true }));
-  // Without a supervisor there is nobody to store for, and nobody who would end this process.
+  // Without its supervisor a worker has no storage, and nothing would end this process.
   process.once('disconnect', () => stop({ drainMs: 0, shutdownMs, unlisten: true }));
   link.serve(server, { reload: () => events.reload(server), stop });
   link.tell({ type: 'ready', addresses });
@@ -78,7 +78,7 @@ export async function runWorker(config: Config, task: WorkerTask, log: Logger, e
 
 type Ending = Omit<Extract<ToWorker, { type: 'stop' }>, 'type'>;
 
-/** Stops a server within its time, and ends the process with it. */
+/** Stops a server within its time limit, then exits the process. */
 async function endWith(server: Server, { drainMs, shutdownMs, unlisten }: Ending, log: Logger): Promise<void> {
   const overdue = setTimeout(() => {
     log.error('the shutdown took too long and was cut short');
@@ -95,7 +95,7 @@ async function endWith(server: Server, { drainMs, shutdownMs, unlisten }: Ending
   }
 }
 
-/** The worker's end of the channel between it and its supervisor. */
+/** The worker's side of the channel to its supervisor. */
 class SupervisorLink {
   private readonly log: Logger;
   private readonly gathering = new Map<number, (figures: readonly Figures[]) => void>();
@@ -106,17 +106,17 @@ class SupervisorLink {
   }
 
   tell(message: ToSupervisor, sent: () => void = () => {}): void {
-    // Whoever is gone needs to know nothing; that it is gone is told by `disconnect`.
+    // A supervisor that has exited is reported by `disconnect`.
     if (process.connected === true) process.send?.(message, undefined, undefined, () => sent());
     else sent();
   }
 
-  /** Ends this process; the supervisor says why. */
+  /** Ends this process; the supervisor reports the reason. */
   giveUp(reason: string): void {
     this.tell({ type: 'failed', reason }, () => process.exit(1));
   }
 
-  /** The figures of all workers that answer in time; those of this one in any case. */
+  /** The metrics of all workers that answer in time, always including those of this one. */
   gather(own: Figures): Promise<readonly Figures[]> {
     this.questions += 1;
     const question = this.questions;
@@ -132,7 +132,7 @@ class SupervisorLink {
     });
   }
 
-  /** Does from now on what the supervisor asks for. */
+  /** Handles the supervisor's messages from now on. */
   serve(server: Server, acts: { reload(): void; stop(end: Ending): void }): void {
     const { feed, metrics } = server.monitor;
     const relay = new TelemetryRelay(

@@ -3,20 +3,20 @@ import type { ArqonBusClient } from '@arqonbus/client';
 export interface LoadOptions {
   readonly channel: string;
   readonly seconds: number;
-  /** Of the payload, bytes of JSON, about. */
+  /** Approximate size of the payload as JSON, in bytes. */
   readonly size: number;
-  /** Messages a second of all publishers together; undefined: as fast as acks come. */
+  /** Total messages per second of all publishers; undefined: as fast as acks arrive. */
   readonly rate: number | undefined;
-  /** Acks that one publisher waits for at a time. */
+  /** Maximum unacknowledged messages per publisher. */
   readonly window: number;
 }
 
-/** What a run came to. Times in milliseconds, from before sending to having it. */
+/** The result of a run. Latencies in milliseconds, from before sending to receipt. */
 export interface LoadResult {
   readonly seconds: number;
   readonly published: number;
   readonly delivered: number;
-  /** Deliveries that did not come. */
+  /** Deliveries that did not arrive. */
   readonly missing: number;
   readonly refused: number;
   readonly published_per_second: number;
@@ -29,11 +29,11 @@ export interface LoadResult {
   } | null;
 }
 
-/** How long what is under way may still take once publishing has ended. */
+/** Time limit for outstanding deliveries once publishing has ended. */
 const DRAIN_MS = 5_000;
 const TICK_MS = 5;
 
-/** One run of load over clients that are connected: publishes for a time, and counts what arrives. */
+/** One load run over connected clients: publishes for a time and counts deliveries. */
 export class Load {
   published = 0;
   delivered = 0;
@@ -100,12 +100,12 @@ export class Load {
       this.published += 1;
     } catch (error) {
       this.refused += 1;
-      // A bus that is gone, or that lets nobody in, will not take the next one either.
+      // A closed client cannot publish further messages.
       if (client.state === 'closed') this.failure ??= error;
     }
   }
 
-  /** Waits for what is still under way. */
+  /** Waits for outstanding deliveries. */
   private drained(): Promise<void> {
     const expected = this.published * this.subscribers.length;
     return new Promise((resolve) => {

@@ -7,12 +7,12 @@ import { busUrl, type HttpOptions } from '../remote/options.ts';
 import { type Finding, failed, ok } from './finding.ts';
 import { checkClock, checkVersion } from './ports.ts';
 
-/** The bus that the options name: whether it answers, its version, its clock and its HTTP port. */
+/** Checks the bus named by the options: whether it answers, its version, clock and HTTP port. */
 export async function checkBus(options: HttpOptions): Promise<Finding[]> {
   const { wsUrl = '', httpUrl = '' } = options;
   const bus = wsUrl === '' ? [] : await checkConnection(options);
   const isAway = bus.some(({ outcome }) => outcome === 'fail');
-  // A bus that is away does not name its HTTP port.
+  // A bus that does not answer cannot report its HTTP port.
   return isAway && httpUrl === '' ? bus : [...bus, ...(await checkHttp(options))];
 }
 

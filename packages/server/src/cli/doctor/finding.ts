@@ -4,9 +4,9 @@ export type Outcome = 'ok' | 'warn' | 'fail';
 export interface Finding {
   readonly check: string;
   readonly outcome: Outcome;
-  /** A sentence. */
+  /** One sentence. */
   readonly message: string;
-  /** What to do about it; missing when there is nothing to do. */
+  /** What to do about it; missing if nothing is needed. */
   readonly remedy?: string;
 }
 
@@ -18,7 +18,7 @@ export function warn(check: string, message: string, remedy: string): Finding {
   return { check, outcome: 'warn', message, remedy };
 }
 
-/** Without a remedy the message says what to do. */
+/** Without a remedy, the message says what to do. */
 export function failed(check: string, message: string, remedy?: string): Finding {
   return { check, outcome: 'fail', message, ...(remedy === undefined ? {} : { remedy }) };
 }

@@ -1,7 +1,7 @@
 import { type Finding, failed, ok, warn } from './finding.ts';
 
 const LEAST_NODE = 20;
-/** Files that a server needs beside its connections: the program, its storage, its log. */
+/** Files that a server needs besides its connections: program, storage, log. */
 const OTHER_FILES = 100;
 
 export function checkNode(version: string = process.versions.node): Finding {
@@ -10,7 +10,7 @@ export function checkNode(version: string = process.versions.node): Finding {
   return failed('node', `Node.js ${version} is too old.`, `Install Node.js ${LEAST_NODE} or newer.`);
 }
 
-/** @param limit how many files this process may hold open; undefined where the system does not tell */
+/** @param limit maximum open files of this process; undefined if the system does not report it */
 export function checkFiles(maxConnections: number, limit: number | undefined = openFileLimit()): Finding {
   if (limit === undefined) return ok('files', 'This system does not say how many files may be open.');
   const needed = maxConnections + OTHER_FILES;

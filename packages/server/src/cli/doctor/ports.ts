@@ -7,7 +7,7 @@ import { CLI_VERSION } from '../version.ts';
 import { type Finding, failed, ok, warn } from './finding.ts';
 
 const PROBE_SECONDS = 3;
-/** Clocks that are further apart will soon refuse valid tokens, which have 30 s of leeway. */
+/** A larger clock difference will soon cause valid tokens to be refused, which have a leeway of 30 s. */
 const MAX_SKEW_MS = 5_000;
 
 interface Listener {
@@ -17,7 +17,7 @@ interface Listener {
   readonly variable: string;
 }
 
-/** Each port is free, or a bus answers at it; what answers is asked for its version and its clock. */
+/** Checks that each port is free or used by a bus, and checks the version and clock of that bus. */
 export async function checkPorts(config: Config): Promise<Finding[]> {
   const { server, telemetry, http } = config;
   const secure = server.tlsCertFile === '' ? '' : 's';
@@ -47,7 +47,7 @@ async function checkPort({ name, host, port, variable }: Listener, secure: strin
   return [taken(check, `${host}:${port}`, variable)];
 }
 
-/** The code of what keeps this machine from listening there; undefined when nothing does. */
+/** The error code of listening there; undefined if it is possible. */
 async function occupied(host: string, port: number): Promise<string | undefined> {
   const server = createServer();
   try {
@@ -62,7 +62,7 @@ async function occupied(host: string, port: number): Promise<string | undefined>
 }
 
 async function askHttp(check: string, url: string, variable: string): Promise<Finding[]> {
-  // A self-signed certificate is no reason to take a bus for another program.
+  // A bus with a self-signed certificate is still a bus.
   const options = { timeoutSeconds: PROBE_SECONDS, insecure: true };
   try {
     const { name, version } = await getJson<{ name?: string; version?: string }>(url, '/version', options);
@@ -101,10 +101,10 @@ export function checkClock(timestamp: string, now: number = Date.now()): Finding
   );
 }
 
-/** Whether what listens greets, or refuses, as a bus or its telemetry port does. */
+/** Whether the listener greets or refuses like a bus or its telemetry port. */
 function speaksBus(url: string): Promise<boolean> {
   return new Promise((resolve) => {
-    // A self-signed certificate is no reason to take a bus for another program.
+    // A bus with a self-signed certificate is still a bus.
     const socket = new WebSocket(url, { handshakeTimeout: PROBE_SECONDS * 1000, rejectUnauthorized: false });
     const end = (isBus: boolean): void => {
       clearTimeout(overdue);
@@ -124,7 +124,7 @@ function speaksBus(url: string): Promise<boolean> {
   });
 }
 
-/** An address to connect to, for one to listen on. */
+/** An address to connect to, for an address to listen on. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';

@@ -11,7 +11,7 @@ import { type Finding, failed, ok, warn } from './finding.ts';
 const CHECK = 'storage';
 const OPEN_TIMEOUT_MS = 5_000;
 
-/** Nobody is connected here, so nothing can be delivered. */
+/** No clients are connected, so nothing is delivered. */
 const DEAF: EngineEvents = {
   deliver: () => 0,
   receive: () => {},
@@ -21,7 +21,7 @@ const DEAF: EngineEvents = {
   gap: () => {},
 };
 
-/** Whether the storage backend can be opened. Creates nothing, not even a database file that is still missing. */
+/** Checks whether the storage backend can be opened. Creates nothing, not even a missing database file. */
 export async function checkStorage({ storage }: Config, busRuns: boolean): Promise<Finding> {
   const { backend } = storage;
   if (backend === 'memory') {
@@ -45,7 +45,7 @@ export async function checkStorage({ storage }: Config, busRuns: boolean): Promi
   } catch (error) {
     const reason = messageOf(error);
     const message = `${backend} cannot be opened: ${sentence(reason)}`;
-    // One that names a setting says what to change.
+    // An error that names a setting already says what to change.
     return /ARQONBUS_\w+ is set/.test(reason)
       ? failed(CHECK, message)
       : failed(CHECK, message, 'Check that it runs, and its address.');
@@ -66,10 +66,10 @@ function checkFolder(path: string): Finding {
   }
 }
 
-/** Opens the storage for `use`, and closes it again. Rejects with one sentence when it cannot be used. */
+/** Opens the storage for `use` and closes it afterwards. Rejects with one sentence if it cannot be used. */
 export async function withEngine<T>(storage: Config['storage'], use: (engine: Engine) => Promise<T>): Promise<T> {
   const { loadEngine } = await import('@arqonbus/bus');
-  // In strict mode a backend that is away fails the opening, instead of being waited for.
+  // In strict mode, opening fails if the backend is unavailable, instead of waiting.
   const engine = await loadEngine({ ...storageOptions(storage, newSecretId('doctor_')), mode: 'strict' });
   try {
     await engine.open(DEAF);

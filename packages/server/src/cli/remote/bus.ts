@@ -10,16 +10,16 @@ import { TappedSocket } from './tapped-socket.ts';
 
 export interface Session {
   readonly client: ArqonBusClient;
-  /** Aborted when the user has had enough. */
+  /** Aborted when the user stops the program. */
   readonly signal: AbortSignal;
 }
 
 interface Behaviour extends Partial<ClientOptions> {
-  /** Survives lost connections, and ends politely when it is told to stop; any other verb fails at once. */
+  /** Survives lost connections, and stops gracefully on a signal; other verbs fail immediately. */
   readonly stays?: boolean;
 }
 
-/** Connects, runs and closes, whatever happens. Throws sentences that say what to do. */
+/** Connects, runs and always closes. Throws sentences that say what to do. */
 export async function withBus<T>(
   options: BusOptions,
   run: (session: Session) => Promise<T>,
@@ -44,7 +44,7 @@ export async function withBus<T>(
     });
     let isConnected = false;
     client.on('error', (error) => {
-      // Whatever waits for an answer is rejected with these.
+      // These errors also reject the pending call.
       const isAnswered = isConnected && !stays && (error instanceof ConnectionError || error.code in ERRORS);
       if (!isAnswered) remark(text`${sentence(error.message)} (${error.code})`);
     });
@@ -58,12 +58,12 @@ export async function withBus<T>(
   }
 }
 
-/** What the bus says of itself to those who connect. */
+/** The welcome of the bus. */
 export function greet(options: BusOptions): Promise<Welcome> {
   return withBus(options, async ({ client }) => client.welcome!);
 }
 
-/** One command and its answer. */
+/** Runs one command and returns its result. */
 export function ask<N extends CommandName>(
   options: BusOptions,
   name: N,
@@ -72,7 +72,7 @@ export function ask<N extends CommandName>(
   return withBus(options, ({ client }) => client.command(name, ...([args] as unknown as CommandParameters<N>)));
 }
 
-/** One command, and its answer printed. */
+/** Runs one command and prints its result. */
 export async function askAndPrint<N extends CommandName>(
   options: BusOptions,
   name: N,
@@ -83,8 +83,8 @@ export async function askAndPrint<N extends CommandName>(
 }
 
 /**
- * {@link askAndPrint} for what lasts as long as the connection of its owner: keeps the connection until it is told to
- * stop. Losing it is a failure, since what was asked for is gone with it.
+ * {@link askAndPrint} for something that lasts only as long as its owner's connection: keeps the connection open until
+ * a signal. Losing it is a failure, because the requested object is gone with it.
  */
 export function askAndStay<N extends CommandName>(
   options: BusOptions,
@@ -115,7 +115,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The sentence about a failure that says what to do. */
+/** The error as a sentence that says what to do. */
 async function explain(error: unknown, options: BusOptions): Promise<unknown> {
   const { ArqonBusError, ConnectionError, RefusedError, RequestError } = await import('@arqonbus/client');
   if (error instanceof ConnectionError) return new Error(explainConnection(error, options));

@@ -1,4 +1,4 @@
-/** A text as one sentence with one full stop at its end. */
+/** A text as a sentence that ends with one full stop. */
 export function sentence(text: string): string {
   const trimmed = text.trim().replace(/([.!?])\.+$/, '$1');
   return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
@@ -6,7 +6,7 @@ export function sentence(text: string): string {
 
 const UNTRUSTED = /self[- ]signed certificate|unable to verify the first certificate|unable to get (local )?issuer/i;
 
-/** What to do about a TLS handshake that failed for `reason`; undefined when it failed for something else. */
+/** What to do about a TLS handshake that failed for `reason`; undefined if it failed for another reason. */
 export function explainTls(reason: string, host: string, hasCa: boolean): string | undefined {
   if (UNTRUSTED.test(reason)) {
     const [cause] = UNTRUSTED.exec(reason)!;
@@ -28,7 +28,7 @@ export function explainTls(reason: string, host: string, hasCa: boolean): string
   return undefined;
 }
 
-/** An address as it may be shown: a query may hold a token, and the part before the host a password. */
+/** A URL that can be shown: without the query, which may contain a token, and without the password. */
 export function shownUrl(url: string): string {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname === '/' ? '' : pathname}`;

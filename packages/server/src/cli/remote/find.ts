@@ -5,28 +5,28 @@ import { shownUrl } from './failure.ts';
 import { getJson } from './http.ts';
 import { busUrl, DEFAULT_HTTP_PORT, DEFAULT_HTTP_URL, type HttpOptions, tokenOf } from './options.ts';
 
-/** How long this machine may take to say whether it has a bus. */
+/** Time limit for a local bus to answer. */
 const PROBE_SECONDS = 2;
 
-/** What is known of the bus that the options mean: its HTTP port, what it says of itself to those who connect, or both. */
+/** What is known about the bus of the options: its HTTP port, its welcome, or both. */
 export type Found =
   | { readonly http: string; readonly welcome: undefined }
   | { readonly http: string | undefined; readonly welcome: Welcome };
 
 /**
- * Finds the HTTP port of a bus: the one that `--http-url` names, else the one that the bus of `--ws-url` names in its
- * welcome. When nobody named either, the bus of the default addresses. Throws a sentence when the bus does not answer.
+ * Finds the HTTP port of a bus: `--http-url`, or else the port in the welcome of the bus at `--ws-url`. Without either,
+ * the bus at the default addresses. Throws a sentence if the bus does not answer.
  */
 export async function findBus(options: HttpOptions): Promise<Found> {
   const { httpUrl = '', wsUrl = '' } = options;
   if (httpUrl !== '') return { http: httpUrl, welcome: undefined };
-  // Asking over HTTP is not seen by others, as a connection would be.
+  // An HTTP request is invisible to other clients, unlike a connection.
   if (wsUrl === '' && (await isBus(DEFAULT_HTTP_URL))) return { http: DEFAULT_HTTP_URL, welcome: undefined };
   const welcome = await greet(options);
   return { http: httpOf(welcome, options), welcome };
 }
 
-/** Where the HTTP port of a bus is that does not name it: on the same machine, at the default port. */
+/** The assumed HTTP port of a bus that does not report it: the default port on the same host. */
 export function assumedHttp(options: HttpOptions): string {
   const url = new URL(busUrl(options));
   return `${url.protocol.replace(/^ws/, 'http')}//${url.hostname}:${DEFAULT_HTTP_PORT}`;
@@ -41,7 +41,7 @@ async function isBus(base: string): Promise<boolean> {
   }
 }
 
-/** The HTTP address that a welcome names, as it is reached from here; undefined when it names none. */
+/** The HTTP URL of a welcome, as reachable from here; undefined if there is none. */
 export function httpOf(welcome: Welcome, options: HttpOptions): string | undefined {
   const { http } = welcome.server as Welcome['server'] & { readonly http?: unknown };
   if (typeof http !== 'string' || !URL.canParse(http) || !/^https?:/.test(http)) return undefined;
@@ -52,8 +52,8 @@ export function httpOf(welcome: Welcome, options: HttpOptions): string | undefin
 }
 
 /**
- * An address that a server names, as it is reached from here: where the server can only tell that it listens on
- * loopback or on every interface, the host is that of `from`.
+ * A URL reported by a server, as reachable from here: loopback and unspecified hosts are replaced by the host of
+ * `from`.
  */
 export function asReached(told: string, from: string): string {
   const url = new URL(told);
@@ -61,7 +61,7 @@ export function asReached(told: string, from: string): string {
   return url.href;
 }
 
-/** Keeps a bus from sending credentials elsewhere, or over a line that others can read. */
+/** Prevents a bus from redirecting credentials to another host, or over an unencrypted connection. */
 function requireSameTrust(told: URL, bus: URL, options: HttpOptions): void {
   if (tokenOf(options) === '' && (options.apiKey ?? '') === '') return;
   const isSecure = told.protocol === 'https:' || !/^(wss|https):$/.test(bus.protocol) || isLoopback(told.hostname);

@@ -2,10 +2,10 @@ import type { CommandArgs } from '@arqonbus/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { seconds, whole } from '../arguments.ts';
 
-/** Where a group begins, as `group.create` takes it. */
+/** The start position of a group, as in `group.create`. */
 export type GroupStart = NonNullable<CommandArgs<'group.create'>['start']>;
 
-/** Options of a group that is made. */
+/** Options for creating a group. */
 export interface GroupMaking {
   readonly start?: GroupStart;
   readonly ackWaitSeconds?: number;
@@ -13,7 +13,7 @@ export interface GroupMaking {
   readonly key?: string;
 }
 
-/** Gives a verb those options of a group that matter to whoever works. */
+/** Adds the group options that matter to workers. */
 export function withGroupMaking(verb: Command): Command {
   return verb
     .addOption(
@@ -26,7 +26,7 @@ export function withGroupMaking(verb: Command): Command {
     .option('--key <path>', 'events that share this value stay in order, with one worker: payload.customer');
 }
 
-/** The settings of a group that were given, as `group.create` takes them. */
+/** The given group settings, as in `group.create`. */
 export function makingOf({ start, ackWaitSeconds, maxAttempts, key }: GroupMaking): {
   start: GroupStart | undefined;
   ack_wait_seconds: number | undefined;
@@ -36,13 +36,13 @@ export function makingOf({ start, ackWaitSeconds, maxAttempts, key }: GroupMakin
   return { start, ack_wait_seconds: ackWaitSeconds, max_attempts: maxAttempts, key };
 }
 
-/** `ROOM:CHANNEL` of a source, where a channel may be a pattern; `ROOM` alone is the whole room. */
+/** `ROOM:CHANNEL` of a source, where the channel may be a pattern; `ROOM` alone is the whole room. */
 export function sourceOf(source: string): { room: string; channel: string } {
   const [room = '', channel = '*'] = source.split(':', 2);
   return { room, channel };
 }
 
-/** A parser for commander: where a group begins. */
+/** A commander parser: the start position of a group. */
 function parseStart(text: string): GroupStart {
   if (text === 'new' || text === 'all') return text;
   const [, sequence, epoch] = /^(\d+)@(\S+)$/.exec(text) ?? [];
@@ -52,7 +52,7 @@ function parseStart(text: string): GroupStart {
   return { time: parseTime(text) };
 }
 
-/** A parser for commander: a time, which the bus reads. */
+/** A commander parser: a time, which the bus validates. */
 export function parseTime(text: string): string {
   if (/^\d{4}-\d\d-\d\dT/i.test(text)) return text;
   throw new InvalidArgumentError('Write new, all, 42@EPOCH, or a time such as 2026-01-31T12:00:00Z.');

@@ -3,9 +3,9 @@ import { request as requestHttps } from 'node:https';
 import { explainTls, sentence, shownUrl } from './failure.ts';
 import { type HttpOptions, tokenOf, trustedCertificates } from './options.ts';
 
-/** How a question is asked. */
+/** Options of a request. */
 export interface AskOptions extends HttpOptions {
-  /** Takes any certificate, for a look at what listens there without credentials. */
+  /** Accepts any certificate, for probes without credentials. */
   readonly insecure?: boolean;
 }
 
@@ -14,7 +14,7 @@ interface Answer {
   readonly text: string;
 }
 
-/** GETs a route of the HTTP port at `base`. Throws a sentence that says what to do when it is not answered with 2xx. */
+/** GETs a route of the HTTP port at `base`. Throws a sentence that says what to do if the response is not 2xx. */
 export async function getText(base: string, path: string, options: AskOptions): Promise<string> {
   const shown = shownUrl(base);
   let answer: Answer;
@@ -78,7 +78,7 @@ function explain(error: unknown, base: string, options: HttpOptions): string {
   );
 }
 
-/** The error of a body, when a bus wrote it. */
+/** The error message in a body from a bus. */
 function said(body: string): string {
   try {
     const { error } = JSON.parse(body) as { error?: unknown };

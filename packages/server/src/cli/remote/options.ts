@@ -8,18 +8,18 @@ const DEFAULT_WS_URL = 'ws://127.0.0.1:9100';
 export const DEFAULT_HTTP_URL = 'http://127.0.0.1:8080';
 export const DEFAULT_HTTP_PORT = 8080;
 
-/** How a verb reaches the bus over WebSocket. An empty text counts as not given. */
+/** How a verb connects to the bus over WebSocket. An empty text counts as not given. */
 export interface BusOptions {
   readonly wsUrl?: string;
   readonly jwt?: string;
   readonly header?: Readonly<Record<string, string>>;
   readonly ca?: string;
-  /** How long one answer may take. */
+  /** Timeout of one answer. */
   readonly timeoutSeconds?: number;
   readonly json?: boolean;
 }
 
-/** How a verb reaches a bus of which it needs the HTTP port too. */
+/** Options of a verb that also needs the HTTP port. */
 export interface HttpOptions extends BusOptions {
   readonly httpUrl?: string;
   readonly apiKey?: string;
@@ -41,14 +41,14 @@ export function withBusOptions(verb: Command): Command {
     .option('--ca <file>', 'PEM file of an additional trusted certificate: of an authority, or a self-signed one');
 }
 
-/** {@link withBusOptions} for a verb that asks and is answered. */
+/** {@link withBusOptions} for a verb that prints an answer. */
 export function withAnswerOptions(verb: Command): Command {
   return withBusOptions(verb)
     .addOption(new Option('--timeout-seconds <n>', 'timeout of an answer').argParser(seconds).default(10))
     .option('--json', 'print only JSON');
 }
 
-/** {@link withAnswerOptions} with those of the HTTP port. */
+/** {@link withAnswerOptions}, plus the options of the HTTP port. */
 export function withHttpOptions(verb: Command): Command {
   return withAnswerOptions(verb)
     .addOption(
@@ -59,7 +59,7 @@ export function withHttpOptions(verb: Command): Command {
     .addOption(new Option('--api-key <key>', 'API key of the HTTP port').env('ARQONBUS_HTTP_API_KEY'));
 }
 
-/** Whether somebody said which bus is meant. */
+/** Whether the user named a bus. */
 export function isNamed({ wsUrl = '', httpUrl = '' }: HttpOptions): boolean {
   return wsUrl !== '' || httpUrl !== '';
 }
@@ -68,12 +68,14 @@ export function busUrl({ wsUrl = '' }: BusOptions): string {
   return wsUrl === '' ? DEFAULT_WS_URL : wsUrl;
 }
 
-/** The token; empty when there is none. */
+/** The token; empty if there is none. */
 export function tokenOf({ jwt = '' }: BusOptions): string {
   return jwt;
 }
 
-/** Gives a verb that takes a token, and got none, that of the second variable; commander reads one. */
+/**
+ * Takes the token from the second variable if a verb accepts one and has none; commander supports only one variable.
+ */
 export function readSecondToken(verb: Command, env: NodeJS.ProcessEnv = process.env): void {
   const takesToken = verb.options.some((option) => option.attributeName() === 'jwt');
   const { ARQONBUS_AUTH_JWT: token } = env;
@@ -82,7 +84,7 @@ export function readSecondToken(verb: Command, env: NodeJS.ProcessEnv = process.
   }
 }
 
-/** The certificates that are trusted; undefined for those of Node.js alone. Throws {@link UsageError}. */
+/** The trusted certificates; undefined: only those of Node.js. Throws {@link UsageError}. */
 export function trustedCertificates({ ca }: BusOptions): string[] | undefined {
   if (ca === undefined) return undefined;
   const pem = readText(ca, '--ca');
@@ -94,7 +96,7 @@ export function trustedCertificates({ ca }: BusOptions): string[] | undefined {
   return [...rootCertificates, pem];
 }
 
-/** A parser for commander: an address with one of the schemes, or nothing. */
+/** A commander parser: an address with one of the schemes, or an empty text. */
 function address(schemes: readonly string[], form: string): (text: string) => string {
   return (text) => {
     if (text === '' || (URL.canParse(text) && schemes.includes(new URL(text).protocol))) return text;

@@ -3,13 +3,13 @@ import type { Position } from '@arqonbus/protocol';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../exit.ts';
 
-/** Where to go on from: after this sequence, in this epoch of the stream or in the present one. */
+/** The position to resume after: a sequence, in the given or the current epoch. */
 export interface SinceOption {
   readonly sequence: number;
   readonly epoch: string | undefined;
 }
 
-/** A parser for commander: `SEQ` or `SEQ@EPOCH`. */
+/** A commander parser: `SEQ` or `SEQ@EPOCH`. */
 export function parseSince(text: string): SinceOption {
   const [sequence = '', epoch] = text.split('@', 2);
   if (!/^\d+$/.test(sequence) || !Number.isSafeInteger(Number(sequence)) || epoch === '') {
@@ -18,7 +18,7 @@ export function parseSince(text: string): SinceOption {
   return { sequence: Number(sequence), epoch };
 }
 
-/** The position that `--since` means at a channel; undefined when the channel does not exist yet. */
+/** The position of `--since` in a channel; undefined if the channel does not exist yet. */
 export async function positionAt(
   client: ArqonBusClient,
   at: string,
@@ -43,7 +43,7 @@ export async function sinceAt(
   return position === undefined ? {} : { since: position };
 }
 
-/** Refuses what does not name one channel. `why` is how the sentence starts, such as `--since needs`. */
+/** Throws unless `at` names one channel. `why` starts the sentence, such as `--since needs`. */
 export function requireChannel(at: string, why: string): void {
   if (/^[^:*]+:[^:*]+$/.test(at)) return;
   throw new UsageError(`${why} one channel, written ROOM:CHANNEL, and "${at}" does not name one.`);

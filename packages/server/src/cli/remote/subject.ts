@@ -1,7 +1,7 @@
 import { UsageError } from '../exit.ts';
 import { type BusOptions, busUrl, tokenOf } from './options.ts';
 
-/** Who the user is: as the token says, or, where none is asked for, the address: `ws://HOST:PORT?subject=ada`. */
+/** The user's subject: from the token or, without one, from the URL: `ws://HOST:PORT?subject=ada`. */
 function subjectOf(options: BusOptions): string | undefined {
   const token = tokenOf(options);
   if (token === '') return new URL(busUrl(options)).searchParams.get('subject') ?? undefined;
@@ -9,14 +9,14 @@ function subjectOf(options: BusOptions): string | undefined {
   return typeof sub === 'string' ? sub : undefined;
 }
 
-/** The same; throws {@link UsageError} that says how to be somebody. */
+/** The same, but throws {@link UsageError} that says how to set a subject. */
 export function requireSubject(options: BusOptions & { readonly subject?: string }): string {
   const subject = options.subject ?? subjectOf(options);
   if (subject !== undefined && subject !== '') return subject;
   throw new UsageError('whose mailbox? Pass --subject, a token with --jwt, or an address with ?subject=NAME.');
 }
 
-/** What a token claims, which only the bus can verify; nothing of a text that is no token. */
+/** The claims of a token, unverified; empty if the text is not a token. */
 function claimsOf(token: string): { readonly sub?: unknown } {
   try {
     return Object(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))) as {

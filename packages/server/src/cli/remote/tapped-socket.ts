@@ -1,15 +1,15 @@
 import type { OpenSocket, SocketEnd } from '@arqonbus/client';
 import { WebSocket } from 'ws';
 
-/** Largest body of a refusal that is read, bytes. */
+/** Maximum bytes read from the body of a refusal. */
 const MAX_REFUSAL_BYTES = 16_384;
 
-/** Sees every text frame before the client does. While it waits, nothing more is read from the connection. */
+/** Called with every text frame before the client gets it. Reading is paused until it resolves. */
 export type FrameListener = (text: string) => Promise<void> | undefined;
 
 /**
- * A socket for the client that trusts certificates of the user's choice, whose frames can be watched, and which reads no
- * faster than they are printed.
+ * A client socket with additional trusted certificates, whose frames can be observed, and which reads no faster than
+ * they are printed.
  */
 export class TappedSocket {
   private readonly onFrame: FrameListener;
@@ -21,12 +21,12 @@ export class TappedSocket {
     this.ca = ca;
   }
 
-  /** Sends a frame on the connection that is open now. */
+  /** Sends a frame on the current connection. */
   send(text: string): void {
     this.current?.send(text);
   }
 
-  /** What the client opens its connections with. */
+  /** The client's socket option. */
   readonly open: OpenSocket = ({ url, protocols, token, headers }, events) => {
     const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
     const socket = new WebSocket(url, [...protocols], {
@@ -37,7 +37,7 @@ export class TappedSocket {
     let failure = '';
     let refused: Partial<SocketEnd> = {};
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // A name with several addresses fails with an error that has a code and no message.
+      // A name with several addresses fails with an error that has a code but no message.
       failure ||= error.message || (error.code ?? 'unknown error');
     });
     socket.on('close', (code, reason) => events.ended({ code, reason: reason.toString() || failure, ...refused }));
@@ -67,7 +67,7 @@ export class TappedSocket {
           ...(response.statusCode === undefined ? {} : { status: response.statusCode }),
           ...(wait > 0 ? { retryAfterMs: wait * 1000 } : {}),
         };
-        // Ends with 'close', since this socket was never opened.
+        // Leads to 'close', since this socket was never opened.
         socket.terminate();
       };
       response.on('end', finish);

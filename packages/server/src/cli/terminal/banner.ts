@@ -6,7 +6,7 @@ import { lines, paint, type StyledText, text } from './styled-text.ts';
 
 type Address = { readonly host: string; readonly port: number } | null;
 
-/** What a start tells: where the server can be reached, what keeps its history, and what should be changed about it. */
+/** The facts of a start: addresses, storage, and recommended changes. */
 export interface Started {
   readonly bus: string;
   readonly telemetry: string;
@@ -30,7 +30,7 @@ export function startedWith(config: Config, addresses: Addresses, workers = 1): 
   };
 }
 
-/** For a person. */
+/** For terminals. */
 export function banner(started: Started): StyledText {
   const { bus, telemetry, http, storage, workers, warnings } = started;
   const line = (name: string, value: string | StyledText): StyledText => text`  ${name.padEnd(10)} ${value}`;
@@ -47,12 +47,12 @@ export function banner(started: Started): StyledText {
   ]);
 }
 
-/** For programs: a line like those of the log, which has the warnings. */
+/** For programs: a JSON line like those of the log, which has the warnings. */
 export function bannerRecord({ warnings: _warnings, ...facts }: Started): Readonly<Record<string, unknown>> {
   return { level: 'info', time: new Date().toISOString(), msg: `ArqonBus ${CLI_VERSION} is ready`, ...facts };
 }
 
-/** Which listeners are not where they would be, since somebody else is there. */
+/** Warnings about listeners whose ports were taken. */
 function moves({ telemetry, http }: Config, addresses: Addresses): string[] {
   const told = (name: string, wanted: number | 'off', flag: string, at: Address): string[] =>
     at === null || wanted === 0 || wanted === at.port

@@ -9,7 +9,7 @@ const STYLES: ReadonlyMap<string, Style> = new Map([
   ['error', 'red'],
 ]);
 
-/** An envelope as a person reads it: time, place, sequence, sender, content, on one line. */
+/** An envelope as one readable line: time, place, sequence, sender, content. */
 export function envelopeLine(envelope: Envelope): StyledText {
   const { type, room, channel, from, timestamp, metadata } = envelope;
   const place =
@@ -26,7 +26,7 @@ export function envelopeLine(envelope: Envelope): StyledText {
   );
 }
 
-/** Who the bus knows the sender to be: the subject as it is, the name, which it may have chosen, in quotes. */
+/** The verified identity of the sender: the subject, and the possibly self-chosen name in quotes. */
 function known(sender: SenderRecord | undefined): Part {
   const { subject, name } = Object(sender) as Partial<SenderRecord>;
   const parts = [...(subject === undefined ? [] : [subject]), ...(name === undefined ? [] : [text`"${name}"`])];

@@ -1,7 +1,6 @@
 /**
- * What a terminal acts on, does not show, or shows in another order than it was written: control characters (C0, DEL,
- * C1), line and paragraph separators, bidirectional controls, zero-width and other invisible characters, tags, lone
- * surrogates.
+ * Characters that a terminal interprets, hides or reorders: control characters (C0, DEL, C1), line and paragraph
+ * separators, bidirectional controls, zero-width and other invisible characters, tags, lone surrogates.
  */
 const UNSAFE = String.raw`[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]`;
 
@@ -9,8 +8,8 @@ const EMOJI = String.raw`\p{Extended_Pictographic}[\ufe0e\ufe0f\p{Emoji_Modifier
 const JOINING = `[${['Arab', 'Syrc', 'Nkoo', 'Mong', 'Deva', 'Beng', 'Guru', 'Gujr', 'Orya', 'Taml', 'Telu', 'Knda', 'Mlym', 'Sinh', 'Khmr', 'Mymr', 'Tibt'].map((script) => `\\p{Script=${script}}`).join('')}]`;
 
 /**
- * The invisible characters that text cannot do without: joiners inside an emoji or between two letters of a script that
- * joins its letters, and the selectors that choose between an emoji and a plain sign.
+ * Invisible characters that are allowed: joiners inside an emoji or between two letters of a joining script, and
+ * selectors between emoji and text style.
  */
 const NEEDED = [
   `${EMOJI}(?:\\u200d${EMOJI})*`,
@@ -21,20 +20,20 @@ const NEEDED = [
 const FOREIGN = new RegExp(`${NEEDED}|(${UNSAFE})`, 'gu');
 const FOREIGN_BUT_LAYOUT = new RegExp(`${NEEDED}|(?![\\n\\t])(${UNSAFE})`, 'gu');
 
-/** Most texts; they are let through without the cost of the patterns above. */
+/** The fast path for most texts. */
 const PRINTABLE_ASCII = /^[ -~]*$/;
 
-/** A text from elsewhere on one line, every unsafe character written out, such as `\u{202e}`. */
+/** Foreign text on one line, with unsafe characters written as `\u{202e}`. */
 export function escapeText(text: string): string {
   return replaceUnsafe(text, FOREIGN, codePoint);
 }
 
-/** {@link escapeText} for a text that is laid out already: its line ends and tabs stay. */
+/** {@link escapeText} for text with its own layout: line breaks and tabs stay. */
 export function escapeAllButLayout(text: string): string {
   return replaceUnsafe(text, FOREIGN_BUT_LAYOUT, codePoint);
 }
 
-/** The same for JSON, which stays JSON of the same meaning: unsafe characters become `\uXXXX`. */
+/** The same for JSON, whose meaning is preserved: unsafe characters become `\uXXXX`. */
 export function escapeJson(json: string): string {
   return replaceUnsafe(json, FOREIGN_BUT_LAYOUT, codeUnits);
 }

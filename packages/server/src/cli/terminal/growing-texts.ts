@@ -2,7 +2,7 @@ import type { Envelope } from '@arqonbus/protocol';
 import { envelopeLine } from './envelope-line.ts';
 import { type StyledText, text } from './styled-text.ts';
 
-/** Streams whose text is kept, and UTF-16 units of one: what the bus allows. */
+/** Maximum streams whose text is kept, and maximum UTF-16 units of each, which is the limit of the bus. */
 const MOST_STREAMS = 100;
 const MOST_UNITS = 1_048_576;
 
@@ -12,14 +12,14 @@ interface Mark {
   readonly state: string;
 }
 
-/** The texts of token streams as their pieces come, for a reader who wants each on one line. */
+/** Collects the texts of token streams, to show each on one line. */
 export class GrowingTexts {
   /** By id, oldest first. */
   private readonly texts: Map<string, string> = new Map();
 
   /**
-   * Takes an envelope: a line that takes the place of the one before while its stream grows, the envelope with the whole
-   * text once that ends, and null for what belongs to no stream.
+   * Processes an envelope: returns a line that replaces the previous one while the stream grows, the envelope with the
+   * whole text once it has ended, or null if it is not part of a stream.
    */
   take(envelope: Envelope, columns: number): { readonly growing: StyledText } | { readonly whole: Envelope } | null {
     const mark = markOf(envelope);
@@ -35,7 +35,7 @@ export class GrowingTexts {
   }
 }
 
-/** Who writes what, as far as a line goes: its end, which is what is new. */
+/** The sender and the end of the text, which is new, as far as it fits on a line. */
 function lineOf(envelope: Envelope, all: string, columns: number): StyledText {
   const head = envelopeLine({ ...envelope, payload: {} });
   const room = Math.max(8, Math.min(columns, 400) - head.width - 1);

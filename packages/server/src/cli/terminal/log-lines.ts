@@ -11,7 +11,7 @@ const STYLES: ReadonlyMap<unknown, Style> = new Map([
   ['fatal', 'red'],
 ]);
 
-/** Where the server's log goes when standard error is a terminal: JSON in, readable lines out. */
+/** The server's log on a terminal: converts JSON to readable lines. */
 export function terminalLog(): Writable {
   return new Writable({
     decodeStrings: false,
@@ -22,7 +22,7 @@ export function terminalLog(): Writable {
   });
 }
 
-/** One line of the log as a person reads it: time, level, message, fields; an error's stack on lines of its own. */
+/** One log entry as readable text: time, level, message, fields; an error's stack follows on separate lines. */
 export function logLine(json: string): StyledText {
   const { level, time, msg, err, ...fields } = JSON.parse(json) as Readonly<Record<string, unknown>>;
   const shown = Object.keys(fields).length === 0 ? '' : text`  ${paint('dim', StyledText.json(fields))}`;

@@ -2,8 +2,8 @@ import { lines, type Part, StyledText, text } from './styled-text.ts';
 import { write } from './writer.ts';
 
 /**
- * Prints a text and a line end on standard output. Undefined when there is room for more; else resolves when there is,
- * or when nobody reads any more.
+ * Prints a line to standard output. Returns undefined if there is room for more; otherwise a promise that resolves when
+ * there is, or when the output is closed.
  */
 export function print(part: Part): Promise<void> | undefined {
   const { stdout } = process;
@@ -19,17 +19,17 @@ export function print(part: Part): Promise<void> | undefined {
   });
 }
 
-/** One JSON document: indented where a person reads it, one line for programs. */
+/** Prints one JSON document: indented on a terminal, otherwise on one line. */
 export async function printDocument(value: unknown): Promise<void> {
   await print(StyledText.json(value, process.stdout.isTTY ? 2 : 0));
 }
 
-/** One JSON document on one line. */
+/** Prints one JSON document on one line. */
 export function printJsonLine(value: unknown): Promise<void> | undefined {
   return print(StyledText.json(value));
 }
 
-/** The result of a verb: as JSON when asked for, else as `show` words it; an empty text prints nothing. */
+/** Prints the result of a verb: as JSON if requested, else formatted by `show`; prints nothing if that is empty. */
 export async function printResult<T>(isJson: boolean | undefined, result: T, show: (result: T) => Part): Promise<void> {
   if (isJson === true) return printDocument(result);
   const shown = StyledText.from(show(result));
@@ -40,15 +40,12 @@ export type Severity = 'info' | 'warn' | 'error' | 'fatal';
 
 let isLog = false;
 
-/** Has remarks be lines of the server's log from now on, one JSON object each, unless a person reads them. */
+/** From now on, remarks are JSON log lines, unless standard error is a terminal. */
 export function remarkInLog(): void {
   isLog = process.stderr.isTTY !== true;
 }
 
-/**
- * A remark on standard error, which stays out of pipes; `details` follow it, one a line. The severity shows in a log
- * alone.
- */
+/** Prints a remark to standard error, followed by `details`, one per line. The severity is shown in a log only. */
 export function remark(sentence: Part, details: readonly Part[] = [], level: Severity = 'info'): void {
   if (isLog) {
     const [msg, ...more] = [sentence, ...details].map((part) => StyledText.from(part).render(false));
@@ -59,7 +56,7 @@ export function remark(sentence: Part, details: readonly Part[] = [], level: Sev
   write(process.stderr, text`${lines([text`arqon: ${sentence}`, ...details.map((detail) => text`  - ${detail}`)])}\n`);
 }
 
-/** A remark about what is allowed and hardly meant. */
+/** A warning. */
 export function warn(sentence: Part): void {
   remark(isLog ? sentence : text`warning: ${sentence}`, [], 'warn');
 }

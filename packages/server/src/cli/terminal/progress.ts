@@ -2,10 +2,10 @@ import { StyledText } from './styled-text.ts';
 import { clearStatus, drawStatus } from './writer.ts';
 
 const WIDTH = 24;
-/** How often a bar is drawn, milliseconds: nobody could read more. */
+/** Redraw interval, milliseconds. */
 const INTERVAL_MS = 100;
 
-/** A progress bar on standard error, drawn whenever it advances but not more often than can be seen. */
+/** A progress bar on standard error, redrawn at most once per interval. */
 export class Progress {
   private readonly what: string;
   private readonly total: number | undefined;
@@ -13,7 +13,7 @@ export class Progress {
   private drawnAt: number = performance.now();
   private done = 0;
 
-  /** @param total undefined when nobody knows how much there will be */
+  /** @param total undefined if the total is unknown */
   constructor(what: string, total?: number) {
     this.what = what;
     this.total = total;
@@ -24,7 +24,7 @@ export class Progress {
     if (performance.now() - this.drawnAt >= INTERVAL_MS) this.draw();
   }
 
-  /** Takes the bar away. */
+  /** Removes the bar. */
   end(): void {
     clearStatus();
   }

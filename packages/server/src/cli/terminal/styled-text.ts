@@ -4,7 +4,7 @@ import { escapeAllButLayout, escapeJson, escapeText } from './escape.ts';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan' | 'magenta';
 
-/** What a {@link StyledText} can be made of. Strings are escaped. */
+/** The parts of a {@link StyledText}. Strings are escaped. */
 export type Part = string | number | StyledText;
 
 interface Segment {
@@ -13,8 +13,8 @@ interface Segment {
 }
 
 /**
- * Text that may go to a terminal. The strings it was made of have been escaped, so its line ends, tabs and colours are
- * all this program's own.
+ * Text that is safe to print to a terminal. Its input strings are escaped, so all its line breaks, tabs and colours
+ * come from this program.
  */
 export class StyledText {
   private readonly segments: readonly Segment[];
@@ -23,30 +23,30 @@ export class StyledText {
     this.segments = merged(segments);
   }
 
-  /** A string of any origin, escaped on one line. What a server sent in place of a string is shown as JSON. */
+  /** Foreign text, escaped onto one line. Values that are not strings are shown as JSON. */
   static from(part: unknown): StyledText {
     if (part instanceof StyledText) return part;
     const string = typeof part === 'string' ? part : (JSON.stringify(part) ?? String(part));
     return StyledText.plain(escapeText(string));
   }
 
-  /** A text whose line ends and tabs are this program's own; all else is escaped. */
+  /** Text of this program, whose line breaks and tabs are kept; everything else is escaped. */
   static layout(own: string): StyledText {
     return StyledText.plain(escapeAllButLayout(own));
   }
 
-  /** A value as JSON, on one line or indented by `indent` spaces. Escaping keeps its meaning for programs. */
+  /** A value as JSON, on one line or indented by `indent` spaces. Escaping preserves its meaning. */
   static json(value: unknown, indent = 0): StyledText {
     return StyledText.plain(escapeJson(JSON.stringify(value, null, indent) ?? 'null'));
   }
 
-  /** JSON as it was received, on one line. */
+  /** Received JSON text, on one line. */
   static receivedJson(json: string): StyledText {
-    // A string in JSON cannot hold these, so they stand between values.
+    // JSON strings cannot contain these characters, so they are whitespace between values.
     return StyledText.plain(escapeJson(json.replaceAll(/[\n\r\t]+/g, ' ')));
   }
 
-  /** Parts one after the other, with a separator of this program's own. */
+  /** Joins parts with a separator of this program. */
   static join(parts: readonly Part[], separator: string): StyledText {
     const { segments } = StyledText.layout(separator);
     return new StyledText(
@@ -58,7 +58,7 @@ export class StyledText {
     return new StyledText([{ text: safe, styles: [] }]);
   }
 
-  /** The text in a style, around those that it has. */
+  /** The text in a style, around its existing styles. */
   paint(style: Style): StyledText {
     return new StyledText(this.segments.map(({ text, styles }) => ({ text, styles: [style, ...styles] })));
   }
@@ -67,12 +67,12 @@ export class StyledText {
     return this.segments.length === 0;
   }
 
-  /** Columns that it takes on a terminal. */
+  /** Width in terminal columns. */
   get width(): number {
     return stringWidth(this.render(false));
   }
 
-  /** In at most `columns` columns; `…` stands for what does not fit. */
+  /** Limited to `columns` columns; `…` replaces the rest. */
   cut(columns: number): StyledText {
     if (this.width <= columns) return this;
     if (columns < 1) return StyledText.plain('');
@@ -87,7 +87,7 @@ export class StyledText {
     return new StyledText([...kept, { text: '…', styles: [] }]);
   }
 
-  /** On lines of at most `columns` columns, broken at spaces where there are any; styles are lost on a broken line. */
+  /** Wrapped to lines of at most `columns` columns, at spaces if possible; wrapped lines lose their styles. */
   wrap(columns: number): StyledText[] {
     const lines: StyledText[] = [];
     for (let rest = this.render(false); ; ) {
@@ -99,11 +99,11 @@ export class StyledText {
     }
   }
 
-  /** With the colour codes of its styles, or without. */
+  /** With or without colour codes. */
   render(colours: boolean): string {
     return this.segments
       .map(({ text, styles }) => {
-        // Escaped again where it leaves: no way of making a text can then let a control character through.
+        // Escaped again on output, so that control characters can never get through.
         const safe = escapeAllButLayout(text);
         return colours && styles.length > 0 ? styleText([...styles], safe, { validateStream: false }) : safe;
       })
@@ -111,7 +111,7 @@ export class StyledText {
   }
 }
 
-/** A template: its own words are layout, its values are escaped. */
+/** A template tag: literal parts are layout, values are escaped. */
 export function text(strings: TemplateStringsArray, ...values: readonly Part[]): StyledText {
   const parts = strings.flatMap((own, index) => {
     const value = values[index];
@@ -124,12 +124,12 @@ export function paint(style: Style, part: Part): StyledText {
   return StyledText.from(part).paint(style);
 }
 
-/** One part a line. */
+/** One part per line. */
 export function lines(parts: readonly Part[]): StyledText {
   return StyledText.join(parts, '\n');
 }
 
-/** Neighbours of the same styles in one, so that they share their colour codes; none that is empty. */
+/** Merges adjacent segments with the same styles, so that they share colour codes; drops empty ones. */
 function merged(segments: readonly Segment[]): Segment[] {
   const all: Segment[] = [];
   for (const segment of segments) {
@@ -143,7 +143,7 @@ function merged(segments: readonly Segment[]): Segment[] {
 
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
-/** As much of the beginning of a text as fits into `columns`. */
+/** The longest start of a text that fits into `columns`. */
 function fitting(text: string, columns: number): string {
   let width = 0;
   let end = 0;

@@ -4,13 +4,12 @@ import { columnsOf } from './writer.ts';
 export type Cell = Part | boolean | null | undefined;
 
 const GAP = 2;
-/** Columns that a cell keeps however narrow the terminal is; with less for each, a row is printed as a list. */
+/** Minimum column width; if the columns cannot fit with it, rows are printed as lists. */
 const LEAST_WIDTH = 8;
 
 /**
- * Rows under a heading, in columns, for a terminal: cells that do not fit are cut, and where even that is not enough
- * each row becomes a list. In a pipe one row a line, its cells separated by tabs and no heading, so that `cut` and
- * `while read` take them as they are.
+ * A table with a heading, aligned in columns, for a terminal: long cells are cut, and if even that does not fit, each
+ * row becomes a list. In a pipe, one row per line with tab-separated cells and no heading, for `cut` and `while read`.
  */
 export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): StyledText {
   const cells = rows.map((row) => row.map(format));
@@ -25,7 +24,7 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
       row.map((cell, column) => {
         const width = widths[column]!;
         const fits = StyledText.from(cell).cut(width);
-        // Nothing stands to the right of the last column.
+        // The last column needs no padding.
         return column === row.length - 1 && !isNumber[column] ? fits : pad(fits, width, isNumber[column]!);
       }),
       ' '.repeat(GAP),
@@ -33,7 +32,7 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
   return lines([align(head).paint('bold'), ...cells.map(align)]);
 }
 
-/** Names and their values, one a line; a value that is too long for the terminal goes on below itself. */
+/** Names and values, one per line; long values are wrapped. */
 export function pairs(
   entries: readonly (readonly [name: string, value: Cell])[],
   nameWidth: number = Math.max(0, ...entries.map(([name]) => name.length)),
@@ -52,7 +51,7 @@ export function pairs(
   );
 }
 
-/** The widths at which the columns fit, the widest ones made narrower, numbers kept whole; undefined when none do. */
+/** Column widths that fit, with the widest columns narrowed and numbers kept whole; undefined if impossible. */
 function narrowed(wanted: readonly number[], isNumber: readonly boolean[], columns: number): number[] | undefined {
   const widths = wanted.map((width) => Math.min(width, columns));
   const gaps = GAP * (widths.length - 1);

@@ -5,7 +5,7 @@ const UNITS = [
   ['s', 1],
 ] as const;
 
-/** Seconds as a person says them, the two largest units: `2d 3h`, `5m 7s`, `12s`. */
+/** A readable duration with the two largest units: `2d 3h`, `5m 7s`, `12s`. */
 export function duration(seconds: number): string {
   let rest = Math.floor(seconds);
   const parts: string[] = [];
@@ -17,7 +17,7 @@ export function duration(seconds: number): string {
   return parts.slice(0, 2).join(' ');
 }
 
-/** The local time of day of a timestamp, to the millisecond; dashes for what is not a timestamp. */
+/** The local time of day of a timestamp, in milliseconds precision; dashes if it is not a timestamp. */
 export function timeOfDay(timestamp: unknown): string {
   const at = new Date(typeof timestamp === 'string' ? timestamp : Number.NaN);
   if (Number.isNaN(at.getTime())) return '--:--:--.---';

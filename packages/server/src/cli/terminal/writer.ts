@@ -1,11 +1,11 @@
 import type { StyledText } from './styled-text.ts';
 
 /**
- * The only file of the command line that writes to standard output and standard error, and it writes nothing but
- * escaped text and the sequences below: whatever a message, a file or a server holds, it cannot drive the terminal.
+ * This is the only file of the CLI that writes to standard output and standard error, and it writes only escaped text
+ * and these sequences: no message, file or server can control the terminal.
  */
 const CONTROLS = {
-  /** The screen of full-screen programs, and back. */
+  /** The alternate screen. */
   enterScreen: '\u001b[?1049h\u001b[?25l',
   leaveScreen: '\u001b[?25h\u001b[?1049l',
   home: '\u001b[H',
@@ -16,38 +16,38 @@ const CONTROLS = {
 
 type Control = keyof typeof CONTROLS;
 
-/** What is written at a time: text, and how the cursor moves before it. */
+/** Text, or a cursor control. */
 export type Output = StyledText | Control;
 
-/** Whether a stream takes colours: a terminal, without `NO_COLOR` (https://no-color.org). */
+/** Whether a stream supports colours: a terminal, without `NO_COLOR` (https://no-color.org). */
 export function hasColours(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb';
 }
 
-/** Columns of a stream that is a terminal; Infinity where it is none, or does not tell. */
+/** Columns of a terminal stream; Infinity if it is not a terminal or the width is unknown. */
 export function columnsOf(stream: NodeJS.WriteStream): number {
   if (stream.isTTY !== true) return Number.POSITIVE_INFINITY;
   return stream.columns || Number(process.env.COLUMNS) || Number.POSITIVE_INFINITY;
 }
 
-/** Whether a line stands on standard error that {@link drawStatus} will draw over. */
+/** Whether standard error shows a status line from {@link drawStatus}. */
 let isStatusDrawn = false;
 
-/** Draws a line on standard error in place of the one before; draws nothing where that is not a terminal. */
+/** Replaces the status line on standard error; does nothing if that is not a terminal. */
 export function drawStatus(line: StyledText): void {
   if (process.stderr.isTTY !== true) return;
   write(process.stderr, 'clearLine', line);
   isStatusDrawn = true;
 }
 
-/** Takes that line away. */
+/** Removes the status line. */
 export function clearStatus(): void {
   if (!isStatusDrawn) return;
   isStatusDrawn = false;
   write(process.stderr, 'clearLine');
 }
 
-/** Writes, in place of a status line; false when the stream's buffer is full. */
+/** Writes after removing the status line; false if the stream's buffer is full. */
 export function write(stream: NodeJS.WriteStream, ...outputs: readonly Output[]): boolean {
   if (stream.isTTY === true) clearStatus();
   const colours = hasColours(stream);

@@ -8,7 +8,7 @@ export interface Metric {
 const LINE = /^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? (\S+)/;
 const LABEL = /([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"/g;
 
-/** Reads Prometheus text, as `/metrics` answers it; comments and what is malformed are passed over. */
+/** Parses Prometheus text from `/metrics`; skips comments and malformed lines. */
 export function parseMetrics(text: string): Metric[] {
   return text.split('\n').flatMap((line) => {
     const [, name, labels = '', value] = LINE.exec(line) ?? [];
@@ -23,12 +23,12 @@ export function parseMetrics(text: string): Metric[] {
   });
 }
 
-/** The value of a metric without labels; 0 when there is none. */
+/** The value of a metric without labels; 0 if it is missing. */
 export function readValue(metrics: readonly Metric[], name: string): number {
   return metrics.find((metric) => metric.name === name)?.value ?? 0;
 }
 
-/** Upper bounds of a histogram's buckets, and how many observations are at most that. */
+/** Cumulative counts of a histogram's buckets, by upper bound. */
 export type Buckets = ReadonlyMap<number, number>;
 
 export function bucketsOf(metrics: readonly Metric[], name: string): Buckets {
@@ -37,7 +37,7 @@ export function bucketsOf(metrics: readonly Metric[], name: string): Buckets {
 }
 
 /**
- * A quantile of what was observed between two scrapes, interpolated within its bucket; undefined when nothing was.
+ * A quantile of the observations between two scrapes, interpolated within its bucket; undefined without observations.
  *
  * @param share 0 to 1
  */

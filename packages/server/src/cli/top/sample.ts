@@ -3,20 +3,20 @@ import { getJson, getText } from '../remote/http.ts';
 import type { HttpOptions } from '../remote/options.ts';
 import { type Buckets, bucketsOf, type Metric, parseMetrics, quantile, readValue } from './metrics-text.ts';
 
-/** What a bus says of itself at one moment. */
+/** The state of a bus at one moment. */
 export interface Sample {
   readonly at: number;
   readonly status: ServerStatus & { readonly endpoints: { readonly telemetry: string | null } };
   readonly received: number;
   readonly sent: number;
   readonly delivery: Buckets;
-  /** Inspections by decision since the start of the bus, without those of this program's own questions. */
+  /** Inspections by decision since the start of the bus, without those of this program's own requests. */
   readonly casil: Readonly<Record<string, number>>;
-  /** How many of this program's questions the bus has inspected so far. */
+  /** Inspections of this program's requests so far. */
   readonly ownInspections: number;
 }
 
-/** A view of a bus: figures of now, and rates since the sample before. */
+/** A view of a bus: current values, and rates since the previous sample. */
 export interface Snapshot {
   readonly time: string;
   readonly version: string;
@@ -29,18 +29,18 @@ export interface Snapshot {
   readonly messages_total: number;
   readonly messages_per_second: number;
   readonly deliveries_per_second: number;
-  /** From accepting an event to handing it on, as the server samples it; null when nothing was sent. */
+  /** From accepting an event to delivering it, sampled by the server; null if nothing was sent. */
   readonly latency_ms: { readonly p50: number; readonly p99: number } | null;
   readonly casil: Readonly<Record<string, number>>;
-  /** Those with the most members. */
+  /** The channels with the most members. */
   readonly busiest_channels: readonly { readonly channel: string; readonly members: number }[];
 }
 
 const BUSIEST = 10;
 
-/** Asks the bus at `base`. `before` is the sample before this one. */
+/** Samples the bus at `base`. `before` is the previous sample. */
 export async function takeSample(base: string, options: HttpOptions, before?: Sample): Promise<Sample> {
-  // Metrics can be closed to those who may see the status.
+  // Metrics may be unavailable to users who can see the status.
   const scrape = async (): Promise<Metric[]> => parseMetrics(await getText(base, '/metrics', options).catch(() => ''));
   const metrics = await scrape();
   const at = performance.now();
@@ -61,7 +61,7 @@ export async function takeSample(base: string, options: HttpOptions, before?: Sa
   };
 }
 
-/** What the policy decides about a question for the status, which has nothing to hide. */
+/** The policy's decision about a status request, which contains nothing sensitive. */
 const ALLOW = 'ALLOW';
 
 function allowed(decisions: Readonly<Record<string, number>>): number {
@@ -78,7 +78,7 @@ function decisionsOf(metrics: readonly Metric[]): Record<string, number> {
   return decisions;
 }
 
-/** What two samples say together. */
+/** Combines two samples. */
 export function compare(now: Sample, before: Sample): Snapshot {
   const { server, connections, rooms, channels, messages, storage, channels_detail: detail = [] } = now.status;
   const seconds = Math.max(0.001, (now.at - before.at) / 1000);
@@ -105,7 +105,7 @@ export function compare(now: Sample, before: Sample): Snapshot {
   };
 }
 
-/** A server that was started again between the samples counts from 0. */
+/** The counters restart from 0 if the server was restarted between the samples. */
 function rate(count: number, seconds: number): number {
   return Math.round((Math.max(0, count) / seconds) * 10) / 10;
 }

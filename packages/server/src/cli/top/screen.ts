@@ -26,13 +26,13 @@ export function figures(snapshot: Snapshot): StyledText[] {
   ];
 }
 
-/** A number as people write it, in at least `width` columns; what a server sent in its place is shown as it is. */
+/** A formatted number in at least `width` columns; other values from a server are shown unchanged. */
 function number(value: number, width = 0): StyledText {
   const shown = StyledText.from(typeof value === 'number' ? value.toLocaleString('en') : value);
   return text`${' '.repeat(Math.max(0, width - shown.width))}${shown}`;
 }
 
-/** The screen: figures, and as many of the last events as there is room for; no line is wider than the terminal. */
+/** The screen: statistics, and as many of the latest events as fit; no line is wider than the terminal. */
 export function screen(
   snapshot: Snapshot,
   events: readonly TelemetryEvent[],

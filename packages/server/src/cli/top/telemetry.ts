@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws';
 import { explainTls } from '../remote/failure.ts';
 
-/** An event of the telemetry port, as a view lists it. */
+/** An event of the telemetry port. */
 export interface TelemetryEvent {
   readonly eventType: string;
   readonly timestamp: string;
@@ -10,20 +10,20 @@ export interface TelemetryEvent {
 }
 
 export interface TelemetryOptions {
-  /** Empty when there is none. */
+  /** Empty if there is none. */
   readonly token: string;
   readonly ca: readonly string[] | undefined;
-  /** Client id of the connection that this program had to the bus. */
+  /** Client id of this program's connection to the bus. */
   readonly ownClient: string | undefined;
 }
 
 const KEPT = 50;
 
-/** Follows the telemetry port; {@link Telemetry.ensure} connects again after the connection was lost. */
+/** Follows the telemetry port; {@link Telemetry.ensure} reconnects after a lost connection. */
 export class Telemetry {
-  /** The last events, newest last, without what this program's own questions caused. */
+  /** The latest events, newest last, without those caused by this program's own requests. */
   readonly events: TelemetryEvent[] = [];
-  /** Why there are no events; empty while connected. */
+  /** The reason for missing events; empty while connected. */
   problem = 'connecting';
   private readonly options: TelemetryOptions;
   private socket: WebSocket | undefined;
@@ -32,7 +32,7 @@ export class Telemetry {
     this.options = options;
   }
 
-  /** Connects, unless it is connected or about to be. */
+  /** Connects, unless already connected or connecting. */
   ensure(url: string | null): void {
     if (url === null) {
       this.problem = 'the telemetry port is off';
@@ -48,7 +48,7 @@ export class Telemetry {
     const socket = new WebSocket(url, { headers, ...(ca === undefined ? {} : { ca: [...ca] }) });
     this.socket = socket;
     socket.on('open', () => {
-      // The replay brings the earlier events again.
+      // The replay repeats the earlier events.
       this.events.length = 0;
       this.problem = '';
       socket.send(JSON.stringify({ type: 'replay', limit: KEPT }));
@@ -73,7 +73,7 @@ export class Telemetry {
     const { payload } = event;
     if (payload.client_id !== undefined && payload.client_id === this.options.ownClient) return;
     if (isStatusQuestion(event)) {
-      // The inspection of a question is told before the question.
+      // The inspection of a request is reported before the request.
       const kept = this.events.filter((earlier) => earlier.payload.message_id !== payload.message_id);
       this.events.splice(0, this.events.length, ...kept);
       return;
@@ -83,13 +83,13 @@ export class Telemetry {
   }
 }
 
-/** Whether somebody, such as this program, asked for the status over HTTP: no news, and once a second. */
+/** Whether the event is a status request over HTTP, such as this program's, which repeats every second. */
 function isStatusQuestion({ eventType, payload }: TelemetryEvent): boolean {
   const { command, client_id } = payload;
   return eventType === 'command_executed' && command === 'status' && String(client_id).startsWith('http:');
 }
 
-/** An event; undefined for what is something else, such as the greeting of the port. */
+/** Parses an event; undefined for other frames, such as the greeting of the port. */
 function readEvent(frame: string): TelemetryEvent | undefined {
   let event: unknown;
   try {

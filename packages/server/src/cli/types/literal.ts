@@ -1,17 +1,17 @@
-/** Characters of a text that a source file shows as they are: those that one can see, and the space. */
+/** Characters that are escaped in a source file: all except printable ASCII, letters and numbers. */
 const SHOWN = /[^\x20-\x7e\p{L}\p{N}]/gu;
 const MAX_COMMENT = 300;
 
 /**
- * A text in double quotes that TypeScript and Python read alike: quotes, line ends, marks that change the direction of
- * text and all that cannot be seen are escaped.
+ * A double-quoted string literal valid in TypeScript and Python: quotes, line breaks, bidirectional controls and
+ * invisible characters are escaped.
  */
 export function quoted(text: string, spelled: (codePoint: number) => string): string {
   const safe = text.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
   return `"${safe.replace(SHOWN, (character) => spelled(character.codePointAt(0) as number))}"`;
 }
 
-/** A text as one line of a comment, which nothing in it can end. */
+/** Text as one line of a comment, unable to end the comment. */
 export function remarkOf(text: string): string {
   const line = text.replace(SHOWN, ' ').replaceAll('*/', '* /').replace(/\s+/g, ' ').trim();
   return line.length > MAX_COMMENT ? `${line.slice(0, MAX_COMMENT)} …` : line;

@@ -5,7 +5,7 @@ const HEAD = `# Made by \`arqon types\` from the schemas of channel rules; make 
 from typing import Any, Dict, List, Literal, TypedDict, Union
 `;
 
-/** The types as a module of Python 3.10 and later; `channels` are the names of types by the channels that they are for. */
+/** The types as a module for Python 3.10 and later; `channels` maps channels to type names. */
 export function pythonModule(
   declarations: readonly Declaration[],
   channels: ReadonlyMap<string, { readonly name: string; readonly note: string }>,
@@ -22,7 +22,7 @@ export function pythonModule(
   ].join('\n');
 }
 
-/** Writes types in the functional form, in which a field may have any name; objects within others get names of their own. */
+/** Writes types in the functional form, which allows any field name; nested objects become separate named types. */
 class PythonWriter {
   readonly blocks: string[] = [];
   private readonly taken: Set<string>;
@@ -64,15 +64,15 @@ class PythonWriter {
     return `TypedDict(\n    "${name}",\n    {\n${lines.join('')}    },\n${isTotal ? '' : '    total=False,\n'})`;
   }
 
-  /** @param wanted the name of an object that is found here */
+  /** @param wanted name for an object type found here */
   private written(shape: Shape, wanted: string): string {
     switch (shape.kind) {
-      // Python has no type for what is of two types at once.
+      // Python has no intersection types.
       case 'any':
       case 'all':
         return 'Any';
       case 'never':
-        // What no value is of cannot be sent.
+        // No value of this type exists, so none can be sent.
         return 'Any';
       case 'string':
         return 'str';
@@ -94,7 +94,7 @@ class PythonWriter {
       case 'union':
         return this.union(shape.of, wanted);
       case 'named':
-        // A type that leads to itself cannot be named before it is there.
+        // A recursive type cannot be referenced before its definition.
         return this.declared.has(shape.name) ? shape.name : 'Any';
       case 'object': {
         if (shape.fields.size === 0) {

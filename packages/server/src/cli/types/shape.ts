@@ -1,6 +1,6 @@
 import type { JsonObject } from '@arqonbus/protocol';
 
-/** What a JSON Schema says of a value, as far as a type can say it. */
+/** The part of a JSON Schema that a type can express. */
 export type Shape =
   | { readonly kind: 'any' }
   | { readonly kind: 'never' }
@@ -15,11 +15,11 @@ export type Shape =
 export interface Field {
   readonly shape: Shape;
   readonly isRequired: boolean;
-  /** What the schema says of it in words. */
+  /** The schema's description. */
   readonly about: string | null;
 }
 
-/** A type with a name. */
+/** A named type. */
 export interface Declaration {
   readonly name: string;
   readonly shape: Shape;
@@ -28,18 +28,18 @@ export interface Declaration {
 
 const ANY: Shape = { kind: 'any' };
 const NEVER: Shape = { kind: 'never' };
-/** Deeper than any schema that the bus takes; what is below says nothing. */
+/** Deeper than any schema accepted by the bus; anything below is ignored. */
 const MAX_DEPTH = 64;
-/** Members that one union may have before it is told as any value. */
+/** Maximum members of a union; larger ones become `any`. */
 const MAX_UNION = 200;
 
-/** Reads the schemas of channels; what they refer to by `$ref` becomes declarations of their own. */
+/** Reads the schemas of channels; `$ref` targets become separate declarations. */
 export class ShapeReader {
-  /** All that have a name, each after those that it is made of, unless it refers to itself. */
+  /** All named types, each after its dependencies, unless it is recursive. */
   readonly declarations: Declaration[] = [];
   private readonly taken: Set<string> = new Set();
 
-  /** Reads the schema of one channel and answers the name of its type. */
+  /** Reads the schema of one channel and returns the name of its type. */
   read(match: string, schema: unknown): string {
     const name = this.free(`${pascal(match) || 'Channel'}Payload`);
     const reader = new SchemaReader(schema, name, (wanted) => this.free(wanted), this.declarations);
@@ -47,7 +47,7 @@ export class ShapeReader {
     return name;
   }
 
-  /** A name that nothing has yet. */
+  /** An unused name. */
   private free(wanted: string): string {
     let name = wanted;
     for (let number = 2; this.taken.has(name); number += 1) name = `${wanted}${number}`;
@@ -61,7 +61,7 @@ class SchemaReader {
   private readonly base: string;
   private readonly free: (wanted: string) => string;
   private readonly declarations: Declaration[];
-  /** Names of what was referred to, by its pointer. */
+  /** Names of reference targets, by pointer. */
   private readonly named: Map<string, string> = new Map();
 
   constructor(root: unknown, base: string, free: (wanted: string) => string, declarations: Declaration[]) {
@@ -85,13 +85,13 @@ class SchemaReader {
     return parts.reduce(both, ANY);
   }
 
-  /** What a schema says without the schemas that it combines. */
+  /** The shape of a schema without its combined schemas. */
   private plain(schema: JsonObject, depth: number): Shape {
     if ('const' in schema) return literal(schema.const);
     if (Array.isArray(schema.enum)) return union(schema.enum.map(literal));
     const types = typeof schema.type === 'string' ? [schema.type] : listOf(schema.type);
     if (types.length > 0) return union(types.map((type) => this.ofType(type, schema, depth)));
-    // Strictly these say nothing of values of other types; whoever writes them means these.
+    // Strictly, these keywords do not restrict the type, but that is what authors mean.
     if ('properties' in schema || 'required' in schema || 'additionalProperties' in schema) {
       return this.object(schema, depth);
     }
@@ -140,21 +140,21 @@ class SchemaReader {
     return { kind: 'object', fields, others: this.read(additionalProperties, depth + 1) };
   }
 
-  /** A type of its own for what a reference leads to. */
+  /** A separate type for the target of a reference. */
   private refer(reference: string, depth: number): Shape {
     const known = this.named.get(reference);
     if (known !== undefined) return { kind: 'named', name: known };
     const target = pointedAt(this.root, reference);
     if (target === undefined) return ANY;
     const name = this.free(`${this.base}${pascal(reference.slice(reference.lastIndexOf('/') + 1)) || 'Part'}`);
-    // Before it is read: it may lead to itself.
+    // Before reading it, since it may be recursive.
     this.named.set(reference, name);
     this.declarations.push({ name, shape: this.read(target, depth + 1), about: aboutOf(target) });
     return { kind: 'named', name };
   }
 }
 
-/** What holds for a value that both hold for. */
+/** The intersection of two shapes. */
 function both(one: Shape, other: Shape): Shape {
   if (one.kind === 'any') return other;
   if (other.kind === 'any') return one;
@@ -188,7 +188,7 @@ function both(one: Shape, other: Shape): Shape {
   return { kind: 'all', of: [one, other] };
 }
 
-/** One of these; each is named once. */
+/** The union of shapes, without duplicates. */
 function union(shapes: readonly Shape[]): Shape {
   const members = new Map<string, Shape>();
   for (const shape of shapes.flatMap((one) => (one.kind === 'union' ? one.of : [one]))) {
@@ -213,7 +213,7 @@ function literal(value: unknown): Shape {
   return ANY;
 }
 
-/** What a JSON Pointer of the same schema leads to; undefined when that is nothing. */
+/** Resolves a JSON Pointer within the schema; undefined if it points nowhere. */
 function pointedAt(root: unknown, reference: string): unknown {
   if (!reference.startsWith('#')) return undefined;
   let at: unknown = root;
@@ -233,7 +233,7 @@ function decoded(step: string): string {
   }
 }
 
-/** The letters and digits of a text as the name of a type: `orders:eu.*` is `OrdersEuAny`. */
+/** The letters and digits of a text as a type name: `orders:eu.*` becomes `OrdersEuAny`. */
 function pascal(text: string): string {
   const words =
     text

@@ -3,7 +3,7 @@ import type { Declaration, Shape } from './shape.ts';
 
 const NAME = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 
-/** The types as a module of TypeScript; `channels` are the names of types by the channels that they are for. */
+/** The types as a TypeScript module; `channels` maps channels to type names. */
 export function typescriptModule(
   declarations: readonly Declaration[],
   channels: ReadonlyMap<string, { readonly name: string; readonly note: string }>,
@@ -60,7 +60,7 @@ function object({ fields, others }: Extract<Shape, { kind: 'object' }>, indent: 
     const key = NAME.test(name) ? name : text(name);
     return `${comment}${inner}${key}${isRequired ? '' : '?'}: ${written(shape, inner)};`;
   });
-  // Beside named fields it would have to hold for those too.
+  // An index signature next to named fields must be compatible with them too.
   if (others !== null) lines.push(`${inner}[name: string]: unknown;`);
   return `{\n${lines.join('\n')}\n${indent}}`;
 }

@@ -8,7 +8,7 @@ import type { StyledText } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
-/** `arqon access`: whom a tenant keeps out. */
+/** `arqon access`: blocked subjects and revoked tokens of a tenant. */
 export function accessVerb(): Command {
   const verb = new Command('access').description(
     'Block subjects and revoke tokens, on every node at once. For admins.',

@@ -14,10 +14,10 @@ import { lines, text } from '../terminal/styled-text.ts';
 import { withExamples } from '../verb.ts';
 
 const STANDARD = '-';
-/** A backup holds what people said to each other. */
+/** A backup contains private messages. */
 const OWNER_ONLY = 0o600;
 
-/** `arqon backup`: all that the storage holds, in a file that every storage takes. */
+/** `arqon backup`: the whole storage in a file that any storage can restore. */
 export function backupVerb(): Command {
   const verb = new Command('backup')
     .description(
@@ -48,7 +48,7 @@ export function backupVerb(): Command {
   });
 }
 
-/** `arqon restore`: such a file, put into the storage. */
+/** `arqon restore`: loads such a file into the storage. */
 export function restoreVerb(): Command {
   const verb = new Command('restore')
     .description(
@@ -92,7 +92,7 @@ async function withStorage<T>(config: Config, use: (engine: Engine) => Promise<T
   return withEngine(config.storage, use);
 }
 
-/** Prints records as fast as they are read; answers what they were. */
+/** Prints records as they are read; returns their counts. */
 async function printAll(records: AsyncIterable<BackupRecord>): Promise<BackupCounts> {
   let counts = NOTHING;
   for await (const record of records) {
@@ -102,7 +102,7 @@ async function printAll(records: AsyncIterable<BackupRecord>): Promise<BackupCou
   return counts;
 }
 
-/** Writes a file that is either there as a whole, or as it was before. */
+/** Writes a file atomically. */
 async function writeAll(file: string, records: AsyncIterable<BackupRecord>): Promise<BackupCounts> {
   const part = `${file}.part`;
   let counts = NOTHING;
@@ -128,7 +128,7 @@ function countsOf({ keys, streams, events }: BackupCounts): BackupCounts {
   return { keys, streams, events };
 }
 
-/** A backup is read twice: what standard input gives is laid down in a file of its own for so long. */
+/** A backup is read twice, so standard input is copied to a temporary file. */
 async function withFile<T>(file: string, use: (path: string) => Promise<T>): Promise<T> {
   if (file !== STANDARD) {
     if (!existsSync(file)) throw new Error(`There is no file ${file}.`);

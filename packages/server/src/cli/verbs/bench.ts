@@ -23,7 +23,7 @@ interface BenchOptions extends BusOptions {
 
 const PROGRESS_MS = 500;
 
-/** `arqon bench`: load on a running bus. */
+/** `arqon bench`: puts load on a running bus. */
 export function benchVerb(): Command {
   const verb = new Command('bench').description(
     'Load and measure a running bus from this process: publishers with acks, and subscribers.',
@@ -71,7 +71,7 @@ async function bench(options: BenchOptions): Promise<void> {
   if (result.missing > 0) throw new Error(`${result.missing} deliveries are missing.`);
 }
 
-/** Runs with further clients of the same options beside the first. */
+/** Runs with `more` additional clients with the same options. */
 async function withClients<T>(
   options: BusOptions,
   more: number,

@@ -64,7 +64,7 @@ function showPolicy({ decisions = [], ...policy }: CasilSnapshot): StyledText {
   return lines([settings, text``, table(['room', 'decision', 'reason', 'count'], rows)]);
 }
 
-/** `arqon casil check`: what the policy makes of a payload, rule by rule. */
+/** `arqon casil check`: the outcome of the policy for a payload, rule by rule. */
 function checkVerb(): Command {
   const verb = new Command('check')
     .description(
@@ -118,7 +118,7 @@ async function readPolicySettings({ policy: path, ...flags }: CheckOptions & Fla
   try {
     given = parse(readFileSync(path, 'utf8'), { logLevel: 'error' });
   } catch (error) {
-    // A parser adds a picture of the place, on lines of its own.
+    // The parser's message includes an excerpt on separate lines.
     throw new UsageError(`--policy names ${path}, which cannot be read: ${messageOf(error).split('\n', 1)[0]}`);
   }
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {

@@ -5,7 +5,7 @@ import { below, pathOf, withExamples } from '../verb.ts';
 
 type Shell = 'bash' | 'zsh' | 'fish';
 
-/** What may follow one path of verbs. */
+/** The possible words after one command path. */
 interface Words {
   /** `token inspect`; empty for the program itself. */
   readonly path: string;
@@ -28,12 +28,12 @@ export function completionVerb(): Command {
   });
 }
 
-/** The script, made of the command tree; it runs no program when it completes. */
+/** The script, generated from the command tree; completion runs no program. */
 function completionScript(program: Command, shell: Shell): string {
   const all = [program, ...below(program)].map(wordsOf);
   if (shell === 'fish') return fish(all);
   const bash = bashScript(all);
-  // zsh runs completions for bash when it is told to.
+  // zsh can run bash completions.
   return shell === 'bash' ? bash : `autoload -U +X bashcompinit && bashcompinit\n${bash}`;
 }
 

@@ -6,7 +6,7 @@ import { type Part, StyledText } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
-/** `arqon config`: the server's configuration as it would be read now. */
+/** `arqon config`: the server configuration as it would be loaded now. */
 export function configVerb(): Command {
   const verb = new Command('config').description(
     'The configuration as "arqon serve" would read it now in this folder.',

@@ -17,7 +17,7 @@ interface ScheduleOptions extends BusOptions {
   readonly catchUp?: boolean;
 }
 
-/** `arqon cron`: events that the bus sends at set times. */
+/** `arqon cron`: scheduled events. */
 export function cronVerb(): Command {
   const verb = new Command('cron').description('Schedule events, once or repeatedly.');
   for (const child of [scheduleVerb(), listVerb(), cancelVerb()]) verb.addCommand(child);

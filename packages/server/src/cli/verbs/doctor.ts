@@ -9,7 +9,7 @@ import { withExamples } from '../verb.ts';
 
 const STYLES: Readonly<Record<Outcome, Style>> = { ok: 'green', warn: 'yellow', fail: 'red' };
 
-/** `arqon doctor`: what stands in the way of a bus. */
+/** `arqon doctor`: checks the requirements of a bus. */
 export function doctorVerb(): Command {
   const verb = new Command('doctor').description(
     'Check the requirements of a bus on this machine: Node.js, configuration, ports, storage, open files. With --ws-url, ' +

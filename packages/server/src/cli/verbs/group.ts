@@ -22,7 +22,7 @@ interface PageOptions extends BusOptions {
   readonly after?: string;
 }
 
-/** `arqon group`: groups that share the events of a channel. */
+/** `arqon group`: consumer groups of a channel. */
 export function groupVerb(): Command {
   const verb = new Command('group').description(
     'Create and manage consumer groups, whose workers share the events of a channel. Each event goes to one worker.',
@@ -179,7 +179,7 @@ function tellNext(next: string | null | undefined): void {
   }
 }
 
-/** A parser for commander: `1,5,30`. */
+/** A commander parser: `1,5,30`. */
 function parseBackoff(list: string): readonly number[] {
   return collectList(list, undefined).map((part) => {
     if (part === '0') return 0;
@@ -237,7 +237,7 @@ function facts(info: GroupInfo): StyledText {
   ]);
 }
 
-/** What became of an event, as the bus writes it into its metadata. */
+/** The outcome of an event, from its metadata. */
 interface Dead {
   readonly reason?: string;
   readonly attempts?: number;

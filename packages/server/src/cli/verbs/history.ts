@@ -24,7 +24,7 @@ interface HistoryOptions extends BusOptions {
 const DEFAULT_LIMIT = 50;
 const PAGE_SIZE = 500;
 
-/** `arqon history`: what a channel keeps. */
+/** `arqon history`: the stored events of a channel. */
 export function historyVerb(): Command {
   const verb = new Command('history')
     .description(`Print the stored events of a channel, oldest first: the last ${DEFAULT_LIMIT}, or all after --since.`)
@@ -61,7 +61,7 @@ async function history(at: string, options: HistoryOptions): Promise<void> {
   );
 }
 
-/** A sequence of another epoch says nothing about this one. */
+/** A sequence is only meaningful in its own epoch. */
 async function requireEpoch(client: ArqonBusClient, at: string, since: SinceOption | undefined): Promise<void> {
   if (since?.epoch === undefined) return;
   const { epoch } = await client.channelInfo(at);

@@ -18,12 +18,12 @@ interface AcquireOptions extends BusOptions {
   readonly namespace?: string;
 }
 
-/** Longest wait that the bus takes, seconds. */
+/** Maximum wait accepted by the bus, seconds. */
 const MAX_WAIT_SECONDS = 55;
-/** With the number of the signal that has ended a command: what a shell answers for it. */
+/** Base of the exit code for a command ended by a signal, as in shells. */
 const ENDED_BY_SIGNAL = 128;
 
-/** `arqon lease`: keys that one program at a time has. */
+/** `arqon lease`: exclusive leases on keys. */
 export function leaseVerb(): Command {
   const verb = new Command('lease').description('Hold exclusive keys, and run a command while holding them.');
   for (const child of [acquireVerb(), releaseVerb(), listVerb()]) verb.addCommand(child);
@@ -90,7 +90,7 @@ async function runUnder(
     const told = new AbortController();
     const forward = (): void => told.abort();
     for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, forward);
-    // Ctrl-C reaches the command by itself; what is left is to release the lease.
+    // Ctrl-C reaches the command directly; this program only releases the lease.
     process.on('SIGINT', () => {});
     const env = variablesOf(lease);
     const { code, signal } = await runCommand(command, { env, signal: AbortSignal.any([lease.signal, told.signal]) });
@@ -99,7 +99,7 @@ async function runUnder(
   });
 }
 
-/** Holds the keys until somebody has had enough. */
+/** Holds the keys until the program is stopped. */
 async function hold(
   client: ArqonBusClient,
   signal: AbortSignal,

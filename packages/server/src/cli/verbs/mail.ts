@@ -28,10 +28,10 @@ interface SendOptions extends BusOptions {
 
 const DEFAULT_LIMIT = 50;
 const PAGE_SIZE = 500;
-/** How long nothing may come before the group is asked whether there is more, milliseconds. */
+/** Time without a message before the group's pending count is checked, milliseconds. */
 const QUIET_MS = 300;
 
-/** `arqon mail`: messages that wait for a subject. */
+/** `arqon mail`: the mailbox of a subject. */
 export function mailVerb(): Command {
   const verb = new Command('mail').description('List and read your mail, and send mail to others.');
   verb.addCommand(listVerb(), { isDefault: true });
@@ -88,7 +88,7 @@ function sendVerb(): Command {
   return verb.action(send);
 }
 
-/** What the mailbox holds from where its inbox is. */
+/** The mailbox's messages from the position of its group on. */
 async function waiting(client: ArqonBusClient, channel: string, limit: number): Promise<Envelope[]> {
   const place = { room: MAIL_ROOM, channel };
   const messages: Envelope[] = [];
@@ -104,12 +104,12 @@ async function waiting(client: ArqonBusClient, channel: string, limit: number): 
   return messages;
 }
 
-/** Up to where all mail is handled. */
+/** The position up to which all mail is handled. */
 async function floorOf(client: ArqonBusClient, channel: string): Promise<Position> {
   try {
     return (await client.command('group.info', { room: MAIL_ROOM, channel, group: INBOX })).position;
   } catch (error) {
-    // Nobody has ever read there.
+    // This mailbox has not been read yet.
     if (error instanceof Error && 'code' in error && error.code === 'NOT_FOUND') return { sequence: 0, epoch: '' };
     throw error;
   }
@@ -118,7 +118,7 @@ async function floorOf(client: ArqonBusClient, channel: string): Promise<Positio
 async function read({ client, signal }: Session, subject: string, options: ReadOptions): Promise<void> {
   const { limit = Number.POSITIVE_INFINITY, follow = false } = options;
   const prefetch = Math.min(limit, 16);
-  // What became of the subject's own messages waits there too.
+  // The mailbox also contains receipts for the subject's own messages.
   const told: (Promise<void> | undefined)[] = [];
   client.on('receipt', (receipt) => {
     const { id, stage, by } = receipt;
@@ -130,14 +130,14 @@ async function read({ client, signal }: Session, subject: string, options: ReadO
     const message = await nextOf(mail, client, subject, { follow, signal });
     if (message === undefined) break;
     await (options.json === true ? printJsonLine(message.envelope) : print(envelopeLine(message.envelope)));
-    // Printed, but not handled, it would come again.
+    // A printed message without an ack would be redelivered.
     await message.ack();
   }
   await client.drain();
   await Promise.all(told);
 }
 
-/** The next message; undefined when there is none, or when somebody has had enough. */
+/** The next message; undefined if there is none or the program is stopped. */
 async function nextOf(
   mail: GroupSubscription,
   client: ArqonBusClient,

@@ -22,7 +22,7 @@ interface McpOptions extends BusOptions {
   readonly state?: string;
 }
 
-/** `arqon mcp`: the bus as tools for agents, by the Model Context Protocol. */
+/** `arqon mcp`: the bus as tools for agents, over the Model Context Protocol. */
 export function mcpVerb(): Command {
   const verb = new Command('mcp')
     .description('Serve the bus to agents as tools (MCP): one agent over standard input and output, or many over HTTP.')
@@ -80,7 +80,7 @@ async function run(options: McpOptions): Promise<void> {
   await server.stop();
 }
 
-/** What the agent tells of itself; undefined when that is nothing. */
+/** The public description and state of the agent; undefined if none was given. */
 function standingOf({ card, state }: McpOptions): Pick<Standing, 'card' | 'state'> | undefined {
   if (card === undefined && state === undefined) return undefined;
   return given({ card: card === undefined ? undefined : readCard(card), state });

@@ -14,7 +14,7 @@ interface PresenceOptions extends BusOptions {
   readonly state?: string;
 }
 
-/** `arqon presence`: who is there. */
+/** `arqon presence`: the members of a channel or room. */
 export function presenceVerb(): Command {
   const verb = new Command('presence')
     .description('Print the members of a channel or room and their state; with --follow, also changes.')
@@ -47,7 +47,7 @@ async function show(
     remark(text`${sentence(error.message)} Trying again in ${Math.round(delayMs)} ms.`),
   );
   const set = await client.presence(place, { state: state ?? null });
-  // Who only looks is not there, for its own eyes at least.
+  // Without --state, this program does not list itself.
   const isShown = (member: Member): boolean => state !== undefined || member.clientId !== client.id;
   const members = set.members.filter(isShown);
   const count = set.count - (set.members.length - members.length);
@@ -57,7 +57,7 @@ async function show(
   if (options.follow) await follow(set, signal, options, isShown);
 }
 
-/** Prints what changes, until somebody has had enough. */
+/** Prints changes until the program is stopped. */
 async function follow(
   set: PresenceSet,
   signal: AbortSignal,

@@ -23,7 +23,7 @@ interface PubOptions extends PublishOptions {
   readonly type: 'event' | 'telemetry';
 }
 
-/** `arqon pub`: events to a channel. */
+/** `arqon pub`: publishes events. */
 export function pubVerb(): Command {
   const verb = new Command('pub')
     .description('Publish events: the argument, or with "-" (or none) one for each line of standard input.')
@@ -49,7 +49,7 @@ export function pubVerb(): Command {
   );
 }
 
-/** `arqon send`: private messages. */
+/** `arqon send`: sends private messages. */
 export function sendVerb(): Command {
   const verb = new Command('send')
     .description('Send private messages: the argument, or with "-" (or none) one for each line of standard input.')
@@ -86,7 +86,7 @@ async function submit(
 /** Sends one payload. */
 type Post = (client: ArqonBusClient, payload: JsonObject) => Promise<Sent>;
 
-/** How many acks are awaited at a time: enough to keep the connection busy, few enough to stop soon after a refusal. */
+/** Maximum pending acks: enough to keep the connection busy, few enough to stop soon after a refusal. */
 const WINDOW = 64;
 
 function withPublishOptions(verb: Command): Command {
@@ -95,7 +95,7 @@ function withPublishOptions(verb: Command): Command {
     .addOption(new Option('--rate <n>', 'at most n per second').argParser(positive));
 }
 
-/** Sends the payload of the command line or, with `-` or none, those of the lines of standard input, in their order. */
+/** Sends the payload of the command line or, with `-` or none, those of the lines of standard input, in order. */
 async function publish(payload: string | undefined, options: PublishOptions, post: Post): Promise<void> {
   if (payload === undefined && process.stdin.isTTY) {
     throw new UsageError(`there is nothing to send; give a payload, such as '{"text":"hello"}', or pipe lines in.`);
@@ -133,7 +133,7 @@ class Publisher {
 
   async run(payloads: Iterable<JsonObject> | AsyncIterable<JsonObject>, signal: AbortSignal): Promise<void> {
     const { client, options } = this;
-    // Without acks a refusal comes as an event.
+    // Without acks, refusals arrive as events.
     client.on('error', (error) => {
       if (error.code in ERRORS) this.refuse(error);
     });
@@ -145,10 +145,10 @@ class Publisher {
         await this.send(payload);
         this.progress.advance();
       }
-      // The bus tells what it refused before it answers what was sent later.
+      // The bus reports refusals before it answers later requests.
       if (options.ack !== true && this.sent > 0) await client.ping();
     } finally {
-      // A line that cannot be read ends it: what was sent before has its answers told all the same.
+      // After an unreadable line, the acks of earlier messages are still reported.
       await Promise.all(this.waiting);
       this.progress.end();
     }
@@ -193,7 +193,7 @@ class Publisher {
     await print(words.join(', '));
   }
 
-  /** Waits until the next one is due. */
+  /** Waits until the next message is due. */
   private async pace(started: number): Promise<void> {
     const { rate } = this.options;
     if (rate === undefined) return;

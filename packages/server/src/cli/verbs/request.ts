@@ -6,7 +6,7 @@ import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
 import { printDocument, printJsonLine } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
-/** `arqon request`: a private message and its reply. */
+/** `arqon request`: sends a private message and prints the reply. */
 export function requestVerb(): Command {
   const verb = new Command('request')
     .description("Send a private message and print the first reply's payload (with --json the whole envelope).")
@@ -25,7 +25,7 @@ export function requestVerb(): Command {
   });
 }
 
-/** `arqon command`: any command of the protocol. */
+/** `arqon command`: runs any command of the protocol. */
 export function commandVerb(): Command {
   const verb = new Command('command')
     .description('Run any command and print its result as JSON; "arqon command help" lists the commands.')
@@ -39,7 +39,7 @@ export function commandVerb(): Command {
   );
   return verb.action(async (name: string, text: string, options: BusOptions) => {
     const args = parseObject(textOrStdin(text), 'the argument [args]');
-    // The server says when it does not know a command.
+    // The server reports unknown commands.
     await printDocument(await ask(options, name as CommandName, args as never));
   });
 }

@@ -9,7 +9,7 @@ import { lines, StyledText, text } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
-/** `arqon rules`: what holds for channels. */
+/** `arqon rules`: the channel rules of a tenant. */
 export function rulesVerb(): Command {
   const verb = new Command('rules').description('Show and replace the channel rules of your tenant. For admins.');
   for (const child of [getVerb(), setVerb()]) verb.addCommand(child);
@@ -42,7 +42,7 @@ function setVerb(): Command {
     const rules = parseJson(readText(file, 'the argument <file>'), file === '-' ? 'standard input' : file);
     if (!Array.isArray(rules)) throw new UsageError('The file must hold a list: [{"match":"room:channel", …}, …].');
     const version = ifVersion ?? (await ask(options, 'op.rules.get', {})).version;
-    // What is wrong in them is told by the bus, with its place.
+    // The bus reports errors in the rules with their position.
     const args = { rules: rules as ChannelRule[], if_version: version };
     await askAndPrint(options, 'op.rules.set', args, (set) => `version ${set.version}`);
   });
@@ -54,7 +54,7 @@ interface ExplainOptions extends BusOptions {
   readonly asGrant?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** `arqon explain`: what would come of a publication. */
+/** `arqon explain`: what would happen to an event. */
 export function explainVerb(): Command {
   const verb = new Command('explain')
     .description('Explain what would happen to an event: rules, grants, schema, content policy, receivers. For admins.')

@@ -13,7 +13,7 @@ import type { Started } from '../terminal/banner.ts';
 import { print, printJsonLine, remarkInLog } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
-/** `arqon serve`: runs the bus until it is told to stop. */
+/** `arqon serve`: runs the bus until it is stopped. */
 export function serveVerb(): Command {
   const verb = new Command('serve').description(
     'Run the bus. Settings come from flags, then ARQONBUS_* variables, then a file, then the defaults.',
@@ -64,12 +64,12 @@ async function serve(flags: Flags): Promise<void> {
     throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
   });
   const { startedWith } = await import('../terminal/banner.ts');
-  // Whoever waits for the banner may send a signal as soon as it is there.
+  // A program that waits for the banner may send a signal right after it.
   obeySignals(server, flags, log);
   await announce(startedWith(config, addresses), log);
 }
 
-/** Several processes that share the ports, until this one is told to stop. */
+/** Runs several processes that share the ports, until this one is stopped. */
 async function supervise({ config, sources }: Settings, flags: Flags, log: Logger): Promise<void> {
   const { Supervisor: Workers, workerCount } = await import('../../workers/supervisor.ts');
   const { startedWith } = await import('../terminal/banner.ts');
@@ -95,7 +95,7 @@ async function supervise({ config, sources }: Settings, flags: Flags, log: Logge
     );
   };
   const obey = (): void => {
-    // Whoever asks twice does not want to wait.
+    // A second signal exits immediately.
     if (told) process.exit(EXIT.failure);
     end(EXIT.ok);
   };
@@ -103,14 +103,14 @@ async function supervise({ config, sources }: Settings, flags: Flags, log: Logge
   process.on('SIGTERM', obey);
   process.on('SIGHUP', () => void reloadWorkers(supervisor, flags, log, { replaceAll: false }));
   const addresses = await supervisor.start().catch((error: unknown) => {
-    // It was told to stop before it had started.
+    // It was stopped before it had started.
     if (told) return null;
     throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
   });
   if (addresses !== null && !told) await announce(startedWith(config, addresses, workerCount(config)), log);
 }
 
-/** Says that the server is there: to a person, or in a line of JSON as everything else that programs read. */
+/** Announces the started server: as a banner on a terminal, otherwise as a JSON line. */
 async function announce(started: Started, log: Logger): Promise<void> {
   const { banner, bannerRecord } = await import('../terminal/banner.ts');
   if (process.stdout.isTTY) {
@@ -121,15 +121,15 @@ async function announce(started: Started, log: Logger): Promise<void> {
   await printJsonLine(bannerRecord(started));
 }
 
-/** Listeners whose ports nobody chose; in production a server is where it is looked for, or nowhere. */
+/** Listeners that may use another port because theirs was not set explicitly; never in production. */
 function mayMove({ config, sources }: Settings): MayMove {
   const isFree = (path: string): boolean => config.environment !== 'prod' && sources[path]?.from === 'default';
   return { telemetry: isFree('telemetry.port'), http: isFree('http.port') };
 }
 
 /**
- * All workers read the configuration again: at once where nobody notices, else they are replaced one by one. What they
- * have in common is not read again, since they would not be one server any more.
+ * All workers reload the configuration: immediately if that needs no interruption, otherwise they are replaced one by
+ * one. Shared settings are not reloaded, since all workers must have the same ones.
  */
 async function reloadWorkers(
   supervisor: Supervisor,
@@ -143,7 +143,7 @@ async function reloadWorkers(
   tellReloaded(supervisor.apply(config, how), log);
 }
 
-/** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
+/** Names the flag and variable of the port in a start error; empty if the error is not about a port. */
 function portFlag(message: string, { server, telemetry, http }: Config): string {
   const flags = [
     [server.port, '--port', 'ARQONBUS_SERVER_PORT'],
@@ -157,7 +157,7 @@ function portFlag(message: string, { server, telemetry, http }: Config): string 
 function obeySignals(server: Server, flags: Flags, log: Logger): void {
   let told = false;
   const end = (): void => {
-    // Whoever asks twice does not want to wait.
+    // A second signal exits immediately.
     if (told) process.exit(EXIT.failure);
     told = true;
     stop(server, log);
@@ -187,7 +187,7 @@ function stop(server: Server, log: Logger): void {
   );
 }
 
-/** Reads the configuration again and puts in force what can be; with a fault in it everything stays as it is. */
+/** Reloads the configuration and applies what can change; on any error nothing changes. */
 async function readAgain(server: Server, flags: Flags, log: Logger): ReturnType<OnRestart> {
   const config = await read(flags, log);
   const { reloaded, goOn } = await server.apply(config).catch((error) => refuse(error, log));
@@ -203,7 +203,7 @@ async function readAgain(server: Server, flags: Flags, log: Logger): ReturnType<
   return { reloaded, goOn: () => void reopen() };
 }
 
-/** What is configured now. Rejects with what is wrong with it, for whoever asked over HTTP. */
+/** Reads the current configuration. Rejects with its errors, for the response over HTTP. */
 async function read(flags: Flags, log: Logger): Promise<Config> {
   const { config } = await requireSettings(flags).catch((error) => refuse(error, log));
   return config;
@@ -216,7 +216,7 @@ function refuse(error: unknown, log: Logger): never {
   throw new BusError('VALIDATION_ERROR', sentence, { faults: [...faults] });
 }
 
-/** SIGHUP. What went wrong is in the log. */
+/** Handles SIGHUP. Errors are in the log. */
 async function reload(server: Server, flags: Flags, log: Logger): Promise<void> {
   const read = await readAgain(server, flags, log).catch(() => null);
   read?.goOn();

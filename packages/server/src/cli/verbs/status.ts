@@ -12,12 +12,12 @@ import { duration } from '../terminal/time.ts';
 import { withExamples } from '../verb.ts';
 import { CLI_VERSION } from '../version.ts';
 
-/** What `/status` answers; the command `status` answers it without the endpoints. */
+/** The response of `/status`; the command `status` has the same result without the endpoints. */
 interface HttpStatus extends ServerStatus {
   readonly endpoints?: Readonly<Record<'websocket' | 'telemetry' | 'http', string | null>>;
 }
 
-/** What `/version` answers. */
+/** The response of `/version`. */
 interface ServerVersion {
   readonly version: string;
   readonly protocol: string;
@@ -53,7 +53,7 @@ export function statusVerb(): Command {
   });
 }
 
-/** Width of the names that `arqon version` prints, so that lines printed apart stand below each other. */
+/** Width of the names printed by `arqon version`, so that separately printed lines are aligned. */
 const NAME_WIDTH = 'protocol'.length;
 
 /** `arqon version`. */
@@ -64,7 +64,7 @@ export function versionVerb(): Command {
   withExamples(withHttpOptions(verb), 'arqon version', 'arqon version --json');
   return verb.action(async (options: HttpOptions) => {
     const isJson = options.json === true;
-    // It is known already, whatever becomes of the bus.
+    // Printed first, since it does not depend on the bus.
     if (!isJson) await printResult(false, CLI_VERSION, (version) => pairs([['arqon', version]], NAME_WIDTH));
     let server: ServerVersion | null = null;
     let failure: unknown;
@@ -84,7 +84,7 @@ export function versionVerb(): Command {
   });
 }
 
-/** The status of the bus; without an HTTP port from the bus itself, which then counts this program as a client. */
+/** The status of the bus; without an HTTP port, from the bus itself, which then counts this program as a client. */
 async function serverStatus(options: HttpOptions): Promise<HttpStatus> {
   const { http, welcome } = await findBus(options);
   const overHttp = (base: string): Promise<HttpStatus> => getJson(base, '/status', options);
@@ -93,7 +93,7 @@ async function serverStatus(options: HttpOptions): Promise<HttpStatus> {
   return http === undefined ? overBus() : overHttp(http).catch(overBus);
 }
 
-/** The version of the bus; without an HTTP port what its welcome says, which does not know the build. */
+/** The version of the bus; without an HTTP port, from its welcome, which does not include the build. */
 async function serverVersion(options: HttpOptions): Promise<ServerVersion> {
   const { http, welcome } = await findBus(options);
   const overHttp = (base: string): Promise<ServerVersion> => getJson(base, '/version', options);

@@ -6,7 +6,7 @@ import { lines, text } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
-/** `arqon storage`: the storage that the configuration names, without a bus. */
+/** `arqon storage`: the configured storage, without a bus. */
 export function storageVerb(): Command {
   const verb = new Command('storage').description(
     'Inspect or prepare the storage that "arqon serve" would open in this folder, without a bus.',
@@ -66,7 +66,7 @@ function checkVerb(): Command {
   });
 }
 
-/** Opens the storage for `use`; rejects with one sentence when it cannot be used. */
+/** Opens the storage for `use`; rejects with one sentence if it cannot be used. */
 async function withStorage<T>(flags: Flags, use: (engine: Engine) => Promise<T>): Promise<T> {
   const { config } = await requireSettings(flags);
   const { withEngine } = await import('../doctor/storage.ts');

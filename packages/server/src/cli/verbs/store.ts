@@ -16,7 +16,7 @@ interface WriteOptions extends StoreOptions {
   readonly ifVersion?: number;
 }
 
-/** `arqon store`: the key-value state that clients share. */
+/** `arqon store`: the shared key-value store. */
 export function storeVerb(): Command {
   const verb = new Command('store').description('Read, write and watch the key-value store that clients share.');
   for (const child of [getVerb(), setVerb(), deleteVerb(), listVerb(), watchVerb()]) verb.addCommand(child);

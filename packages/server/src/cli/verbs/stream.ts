@@ -13,7 +13,7 @@ interface StreamOptions extends BusOptions {
   readonly ttlSeconds?: number;
 }
 
-/** `arqon stream`: standard input as a text that grows while it is read. */
+/** `arqon stream`: writes standard input as a token stream. */
 export function streamVerb(): Command {
   const verb = new Command('stream')
     .description(
@@ -46,7 +46,7 @@ async function stream(target: string, options: StreamOptions): Promise<void> {
   );
 }
 
-/** Writes all of standard input, until its end or until somebody has had enough; what fails ends the stream as failed. */
+/** Writes standard input until its end or until the program is stopped; an error ends the stream as failed. */
 async function pour(opened: TokenStream, signal: AbortSignal): Promise<StreamEnd> {
   const { stdin } = process;
   let isCancelled = signal.aborted;
@@ -66,7 +66,7 @@ async function pour(opened: TokenStream, signal: AbortSignal): Promise<StreamEnd
       await opened.append(String(chunk));
     }
   } catch (error) {
-    // Its input ends in the middle where it is cancelled.
+    // A cancellation interrupts the input.
     if (!isCancelled) {
       await opened.close('failed').catch(() => {});
       throw error;

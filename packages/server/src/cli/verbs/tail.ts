@@ -83,7 +83,7 @@ async function subscribe(client: ArqonBusClient, at: string, since: SinceOption 
   });
 }
 
-/** Fills in what an envelope must have; by its id its answer can be told from others. */
+/** Adds the required fields to an envelope; its answer is recognized by the id. */
 function prepare(envelope: JsonObject): { id: string; text: string } {
   const id = typeof envelope.id === 'string' ? envelope.id : newId();
   return { id, text: JSON.stringify({ version: PROTOCOL_VERSION, ...envelope, id }) };
@@ -108,7 +108,7 @@ function expired({ timeoutSeconds, limit }: TailOptions, printer: Printer): Prom
   });
 }
 
-/** Prints the frames of a connection until it has printed enough. */
+/** Prints the frames of a connection up to the limit. */
 class Printer {
   printed = 0;
   /** Resolves at the limit. */
@@ -129,7 +129,7 @@ class Printer {
   take(text: string): Promise<void> | undefined {
     const { limit = Number.POSITIVE_INFINITY, json } = this.options;
     const envelope = read(text);
-    // The client tells of a frame that is not an envelope.
+    // The client reports frames that are not envelopes.
     if (envelope === undefined || this.printed >= limit || !this.wants(envelope)) return undefined;
     if (json === true) return this.print(StyledText.receivedJson(text));
     const ofStream = process.stdout.isTTY ? this.growing.take(envelope, columnsOf(process.stdout)) : null;
@@ -145,7 +145,7 @@ class Printer {
     return print(line);
   }
 
-  /** Answers to what this program asks of its own accord, to join and to keep the connection, are not printed. */
+  /** Answers to this program's own commands, for joining and for keeping the connection alive, are not printed. */
   private wants({ type, request_id }: Envelope): boolean {
     if (this.options.type !== undefined && !this.options.type.includes(type)) return false;
     return type !== 'command_response' || request_id === this.ownId;

@@ -10,7 +10,7 @@ import { type Flags, requireSettings, withSettings } from '../settings.ts';
 import { print, printDocument, remark } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
-/** The options that name a key. */
+/** The options for a key. */
 interface KeyFlags {
   readonly secret?: string;
   readonly secretFile?: string;
@@ -40,7 +40,7 @@ const ALGORITHMS: readonly Algorithm[] = ['HS256', 'RS256', 'ES256', 'EdDSA'];
 const LEAST_SECRET_BYTES = 32;
 const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3_600, d: 86_400 };
 
-/** `arqon token`: makes and reads tokens, for development. */
+/** `arqon token`: creates and inspects tokens, for development. */
 export function tokenVerb(): Command {
   const verb = new Command('token').description(
     'Create a token for development ("arqon token" alone), or inspect one.',
@@ -140,7 +140,7 @@ async function mint(options: MintOptions & Flags): Promise<void> {
       ...(Number.isFinite(expires) ? { expiresInSeconds: expires } : {}),
     });
   } catch (error) {
-    // A claim that no server would accept, or a key that does not fit.
+    // A claim that no server would accept, or an unsuitable key.
     throw new UsageError(sentence(namingFlag(messageOf(error))));
   }
   if (options.json === true) await printDocument({ token });
@@ -165,7 +165,7 @@ async function inspect(text: string, options: KeyFlags & Flags & { json?: boolea
   if (accepted === false) process.exitCode = 1;
 }
 
-/** The claims as the options call them, in place of their names in the token. */
+/** Replaces claim names in a message by option names. */
 function namingFlag(message: string): string {
   return message
     .replace(/^"(sub|name|role|publish|subscribe|join|telemetry)"/, '--$1')
@@ -179,7 +179,7 @@ function warnOfShort(secret: string): void {
   remark(`warning: the secret has ${bytes} bytes and can be guessed; use at least ${LEAST_SECRET_BYTES} random ones.`);
 }
 
-/** The times of a token as a person reads them. */
+/** The times of a token in a readable form. */
 function timesOf(claims: Readonly<Record<string, unknown>>): Record<string, string> {
   const times: Record<string, string> = {};
   for (const name of ['iat', 'nbf', 'exp']) {
@@ -204,7 +204,7 @@ function withKeyOptions(verb: Command): Command {
     .addOption(new Option('--algorithm <name>', 'default: ARQONBUS_AUTH_JWT_ALGORITHM').choices(ALGORITHMS));
 }
 
-/** The key of the options or else of the configuration, with the issuer and audience that the configuration asks for. */
+/** The key from the options or else from the configuration, with the configured issuer and audience. */
 async function signingKey(
   flags: KeyFlags & Flags,
 ): Promise<{ key: SigningKey; issuer: string | undefined; audience: string | undefined }> {
@@ -223,7 +223,7 @@ async function signingKey(
   return { key: { algorithm, privateKey: readText(flags.key, '--key') }, ...settled };
 }
 
-/** What a server with this configuration would check tokens with; undefined when no key is known. */
+/** The verifier of a server with this configuration; undefined if no key is known. */
 async function verifierFor(flags: KeyFlags & Flags): Promise<Verifier | undefined> {
   const { createVerifier } = await import('../../auth/verifier.ts');
   const auth = await authSettings(flags);

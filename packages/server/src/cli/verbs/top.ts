@@ -18,19 +18,19 @@ interface TopOptions extends HttpOptions {
   readonly telemetryUrl?: string;
 }
 
-/** The bus that is watched. */
+/** The bus to monitor. */
 interface Watched {
-  /** Address of its HTTP port. */
+  /** URL of its HTTP port. */
   readonly base: string;
-  /** What its connections were greeted with, if one was made. */
+  /** The welcome of this program's connection, if there was one. */
   readonly welcome: Welcome | undefined;
-  /** Nobody named the address; another bus may answer there. */
+  /** The URL is assumed; another bus may answer there. */
   readonly isAssumed: boolean;
 }
 
 const CTRL_C = '\u0003';
 
-/** `arqon top`: a running bus at a glance. */
+/** `arqon top`: monitors a running bus. */
 export function topVerb(): Command {
   const verb = new Command('top').description(
     'Monitor a running bus: rates, clients, channels, latency, CASIL decisions, events. If the output is not a terminal, ' +
@@ -102,7 +102,7 @@ function telemetryOf({ status }: Sample, base: string): string | null {
 }
 
 function draw(now: Sample, before: Sample, { events, problem }: Telemetry): void {
-  // A terminal that does not know its size says 0.
+  // A terminal of unknown size reports 0.
   const rows = process.stdout.rows || 24;
   const columns = process.stdout.columns || 80;
   const shown = screen(compare(now, before), events, problem, { rows, columns });
@@ -111,7 +111,7 @@ function draw(now: Sample, before: Sample, { events, problem }: Telemetry): void
   write(process.stdout, 'home', ...rest, 'clearBelow');
 }
 
-/** Ends it by a key; the terminal makes no signal of Ctrl-C while keys are read one by one. */
+/** Stops on a key; in raw mode, Ctrl-C arrives as a key and not as a signal. */
 function endOnKeys(): () => void {
   const { stdin } = process;
   if (!stdin.isTTY) return () => {};

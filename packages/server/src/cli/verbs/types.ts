@@ -16,7 +16,7 @@ interface TypesOptions extends BusOptions {
   readonly config?: string;
 }
 
-/** `arqon types`: what typed channels carry, as types of a programming language. */
+/** `arqon types`: the payloads of typed channels, as types of a programming language. */
 export function typesVerb(): Command {
   const verb = new Command('types').description(
     'Write the payload types that the schemas of channel rules describe, from a bus (as an admin) or from a file.',
@@ -74,7 +74,7 @@ async function rulesOf(options: TypesOptions): Promise<readonly ChannelRule[]> {
   }
 }
 
-/** The schema of each channel or pattern that has one; of two rules for the same the later holds. */
+/** The schema of each channel or pattern that has one; the later of two rules for the same match wins. */
 function typedRules(rules: readonly ChannelRule[], wanted: string): Map<string, NonNullable<ChannelRule['schema']>> {
   const typed = new Map<string, NonNullable<ChannelRule['schema']>>();
   for (const { match, schema } of rules) {
@@ -84,7 +84,7 @@ function typedRules(rules: readonly ChannelRule[], wanted: string): Map<string, 
   return typed;
 }
 
-/** Whether two names or patterns may be of the same room; two patterns are taken to be. */
+/** Whether two names or patterns may match the same room; two patterns always count as matching. */
 function mayMeet(one: string, other: string): boolean {
   const [isOpen, isOtherOpen] = [isOpenEnded(one), isOpenEnded(other)];
   if (one === other || (isOpen && isOtherOpen)) return true;

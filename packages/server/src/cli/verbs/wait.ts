@@ -16,22 +16,22 @@ interface WaitOptions extends BusOptions {
   readonly limit?: number;
 }
 
-/** Where a channel stands that does not exist yet: its cursor is `0@`. */
+/** The position of a channel that does not exist yet: its cursor is `0@`. */
 const UNBORN: Position = { sequence: 0, epoch: '' };
 
-/** `SEQ@EPOCH` of one channel, which `place` names where several could be meant. */
+/** `SEQ@EPOCH` of one channel; `place` names the channel if there are several. */
 interface Cursor {
   readonly place: string | undefined;
   readonly position: Position;
 }
 
-/** A place to wait at, and from where on. */
+/** A place to wait at, and its position. */
 interface Post {
   readonly place: string;
   since: Since | undefined;
 }
 
-/** `arqon wait`: until there is something, without a connection of one's own. */
+/** `arqon wait`: waits for messages without joining. */
 export function waitVerb(): Command {
   const verb = new Command('wait')
     .description(
@@ -78,7 +78,7 @@ async function wait(places: readonly string[], options: WaitOptions): Promise<vo
   if (messages.length === 0) process.exitCode = EXIT.nothing;
 }
 
-/** Waits at all places until one of them has something, or the time is over. The posts stand where it ended. */
+/** Waits at all places until one has messages, or until the timeout. Updates the positions. */
 async function firstOf(
   client: ArqonBusClient,
   posts: readonly Post[],
@@ -86,7 +86,7 @@ async function firstOf(
 ): Promise<readonly HistoryPage[]> {
   await Promise.all(
     posts.map(async (post) => {
-      // Where it stands has to be known before the first of them answers.
+      // Must be known before the first wait ends.
       post.since ??= await standing(client, post.place);
     }),
   );
@@ -110,21 +110,21 @@ async function firstOf(
   return pages;
 }
 
-/** Where a place stands now; at its beginning, when nobody has been there yet. */
+/** The current position of a place; its start if the place does not exist yet. */
 async function standing(client: ArqonBusClient, place: string): Promise<Since | undefined> {
   const history = client.history(place, { order: 'newest-first', limit: 1 });
   try {
-    // The first page tells the position, with messages or without.
+    // The first page contains the position, even without messages.
     await history.pages().next();
   } catch (error) {
     if (!(error instanceof ArqonBusError) || error.code !== 'NOT_FOUND') throw error;
-    // A map with the room-wide stream is a whole one: every channel that comes is new.
+    // A map with the room-wide stream is complete: any further channel is new.
     return place.includes(':') ? UNBORN : { '*': UNBORN };
   }
   return history.position;
 }
 
-/** What of the cursors is meant for a place: of a whole room, one for each of its channels. */
+/** The cursors for a place: for a whole room, one per channel. */
 function sinceOf(place: string, places: readonly string[], cursors: readonly Cursor[]): Since | undefined {
   const own = cursors.filter((cursor) => belongs(cursor, place, places));
   if (own.length === 0) return undefined;
@@ -149,7 +149,7 @@ function isPosition(since: Since): since is Position {
   return typeof (since as Position).sequence === 'number';
 }
 
-/** A parser for commander. */
+/** A commander parser. */
 function collectCursor(written: string, earlier: readonly Cursor[] | undefined): readonly Cursor[] {
   const [, place, sequence = '', epoch = ''] = /^(?:([^=]+)=)?(\d+)@(\S*)$/.exec(written) ?? [];
   const isWhole = epoch !== '' || sequence === '0';

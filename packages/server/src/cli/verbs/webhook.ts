@@ -17,7 +17,7 @@ interface RegisterOptions extends BusOptions {
 
 type Registration = CommandArgs<'op.webhook.register'>;
 
-/** `arqon webhook`: events that the bus posts to HTTP addresses. */
+/** `arqon webhook`: events posted to HTTP URLs. */
 export function webhookVerb(): Command {
   const verb = new Command('webhook').description('Post events to an HTTP address, and check the results.');
   for (const child of [registerVerb(), listVerb(), unregisterVerb(), deadLettersVerb(), retryVerb()]) {

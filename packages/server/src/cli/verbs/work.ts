@@ -19,13 +19,13 @@ interface WorkOptions extends BusOptions, GroupMaking {
   readonly limit?: number;
 }
 
-/** Exit codes of a command that mean more than "not done", as `sysexits.h` names them. */
+/** Exit codes with a specific meaning, as in `sysexits.h`. */
 const EX_DATAERR = 65;
 const EX_TEMPFAIL = 75;
-/** A lease is extended this often in its time. */
+/** Number of extensions within the duration of a lease. */
 const EXTENSIONS = 3;
 
-/** `arqon work`: a command for each event of a group. */
+/** `arqon work`: runs a command for each event of a group. */
 export function workVerb(): Command {
   const verb = new Command('work')
     .description(
@@ -106,7 +106,7 @@ class Worker {
     if (signal.aborted) close();
     try {
       await Promise.all(Array.from({ length: concurrency }, () => this.takeFrom(subscription)));
-      // The answers to what was done last are on their way.
+      // Waits for the last answers.
       await client.drain();
     } finally {
       signal.removeEventListener('abort', close);
@@ -115,7 +115,7 @@ class Worker {
     }
   }
 
-  /** One event after the other. */
+  /** Handles one event after the other. */
   private async takeFrom(subscription: GroupSubscription): Promise<void> {
     const { limit = Number.POSITIVE_INFINITY } = this.options;
     for await (const message of subscription) {
@@ -132,7 +132,7 @@ class Worker {
   private async handle(message: Delivery): Promise<void> {
     const { room = '', channel = '', id, group, attempt, sender, envelope } = message;
     const extending = setInterval(() => {
-      // Without a line, or when it is too late, the answer will tell.
+      // A failure to extend shows up with the answer.
       message.extend().catch(() => {});
     }, this.extendMs);
     let ending: Ending;
@@ -172,7 +172,7 @@ class Worker {
     if (code !== 0) remark(text`${message.id}, attempt ${message.attempt}: ${reason}.`);
   }
 
-  /** Whether the answer counted. */
+  /** Whether the answer was accepted. */
   private async answer({ id }: Delivery, answered: Promise<void>): Promise<boolean> {
     try {
       await answered;
