@@ -217,7 +217,7 @@ function readCursor(text: string | undefined): Point | undefined {
       return { time: time as number, room, channel, sequence: sequence as number };
     }
   } catch {
-    // Refused below, as what is JSON but no cursor.
+    // Refused below, like JSON that is not a cursor.
   }
   throw new BusError('VALIDATION_ERROR', '"after" must be the "next" of an answer.', { field: 'after' });
 }
