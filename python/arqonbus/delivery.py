@@ -145,7 +145,7 @@ class Settlements:
         return waiting.answers.setdefault(token, loop.create_future())
 
     async def idle(self) -> None:
-        """Waits until all answers are sent and accepted."""
+        """Waits until all answers are sent and settled."""
         while self._waiting or self._sending:
             # Pending answers are sent in the next turn of the event loop.
             await asyncio.sleep(0)

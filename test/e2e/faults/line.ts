@@ -1,7 +1,7 @@
 import type { Envelope, JsonObject } from '@arqonbus/protocol';
 import { WebSocket } from 'ws';
 
-// biome-ignore lint/suspicious/noExplicitAny: payloads of every shape come by
+// biome-ignore lint/suspicious/noExplicitAny: payloads of any shape
 export type Frame = Envelope<Record<string, any>>;
 
 const OPENING_MS = 5_000;
