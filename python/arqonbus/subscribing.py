@@ -152,13 +152,11 @@ class SubscribeMethods:
         :param group: the name of the group; it is created with its defaults if it does not exist
         :param prefetch: for a group: maximum unacknowledged messages delivered to this client
         :param manual_ack: for a group: messages are acknowledged only by :meth:`Delivery.ack`
-        :param on_message: called with every message, in order, once :meth:`Subscription.open` was called; replaces the
-            iteration
+        :param on_message: called with every message in order, from :meth:`Subscription.open` on; replaces iteration
         :param on_presence: called with the notices of ``presence``, which are otherwise among the messages
         :param on_reset: called when messages were lost; without it the iteration raises :class:`StreamReset`
         :param buffer_limit: messages buffered for a slow reader
-        :param overflow: ``replay``: the rest is replayed from history; ``drop-oldest``: drops old messages to stay
-            current
+        :param overflow: ``replay``: the rest is replayed from history; ``drop-oldest``: the oldest are dropped
         """
         if group is not None:
             if (
@@ -198,8 +196,7 @@ class SubscribeMethods:
         on_message: OnDelivery | None = None,
         subject: str | None = None,
     ) -> GroupSubscription:
-        """The messages of this client's mailbox (``@NAME``), including those sent while it was offline. Options as for
-        a group.
+        """This client's mailbox (``@NAME``), including messages sent while it was offline. Options as for a group.
 
         Each message is handled once, by any of the subject's connections.
 

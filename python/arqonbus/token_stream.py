@@ -98,8 +98,7 @@ class TokenStream:
 
     @property
     def offset(self) -> int:
-        """Its length at the server, in UTF-16 units; greater than 0 from the start when an existing stream was
-        reopened.
+        """Its length at the server, in UTF-16 units; above 0 from the start for a reopened stream.
 
         >>> stream.offset
         12
@@ -124,8 +123,7 @@ class TokenStream:
             await self._put(units[:size])
 
     async def close(self, status: Outcome = "complete") -> StreamEnd:
-        """Ends the stream once all appends are accepted: its whole text becomes an event of the channel. Raises a
-        refusal.
+        """Ends the stream once all appends are accepted; its whole text becomes a channel event. Raises a refusal.
 
         >>> await stream.close("cancelled")
         """
