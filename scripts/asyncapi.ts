@@ -2,7 +2,7 @@ import { type AnyCommand, wireSchemas } from '@arqonbus/bus';
 import { CLIENT_TYPES, CLOSE, type JsonObject } from '@arqonbus/protocol';
 import { stringify } from 'yaml';
 
-/** What answers a message, if anything does. */
+/** The responses to each message, if any. */
 const REPLIES: Readonly<Record<string, readonly string[]>> = {
   event: ['ack', 'error'],
   private: ['ack', 'error'],
@@ -12,9 +12,9 @@ const REPLIES: Readonly<Record<string, readonly string[]>> = {
 
 const SCHEMAS = '#/components/schemas/';
 
-/** The wire as AsyncAPI 3.0 in YAML, seen from the server: it receives what clients send. */
+/** The wire protocol as AsyncAPI 3.0 in YAML, from the server's view: it receives what clients send. */
 export function asyncapi(commands: readonly AnyCommand[]): string {
-  // AsyncAPI's own schemas are of draft 7; of what is newer than that, nothing is used here.
+  // AsyncAPI's own schemas use draft 7; no newer features are used here.
   const { inbound, outbound, definitions } = wireSchemas(commands, SCHEMAS);
   const summary = ({ $ref }: JsonObject): string =>
     String(definitions[String($ref).slice(SCHEMAS.length)]?.description ?? '');
@@ -126,7 +126,7 @@ function onChannel(name: string): object {
   return { $ref: `#/channels/bus/messages/${name}` };
 }
 
-/** Name, type and schema of each message of a direction. */
+/** Name, type and schema of each message in one direction. */
 function named(
   direction: 'inbound' | 'outbound',
   schemas: Readonly<Record<string, JsonObject>>,

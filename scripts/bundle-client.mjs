@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 
-/** Makes of the built client one ES module for pages without a bundler: `packages/client/dist/browser.js`. */
+/** Bundles the built client into one ES module for pages without a bundler: `packages/client/dist/browser.js`. */
 const at = (path) => fileURLToPath(new URL(`../packages/${path}`, import.meta.url));
 
 await build({

@@ -1,14 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 
-/** Makes static files of the dashboard, as a part of the server's build: `packages/server/dist/dashboard`. */
+/** Builds the static files of the dashboard, as part of the server's build: `packages/server/dist/dashboard`. */
 const at = (path) => fileURLToPath(new URL(`../packages/${path}`, import.meta.url));
 
 await build({
   configFile: false,
   logLevel: 'warn',
   root: at('dashboard'),
-  // Relative addresses: a proxy may serve the page under any prefix.
+  // Relative URLs: a proxy may serve the page under any prefix.
   base: './',
   resolve: { conditions: ['browser', 'module', 'import', 'default'] },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
@@ -18,7 +18,7 @@ await build({
     target: 'es2022',
     modulePreload: false,
     reportCompressedSize: false,
-    // Nothing is inlined: the page's policy allows styles and scripts of files alone.
+    // Nothing is inlined: the page's policy allows only styles and scripts from files.
     assetsInlineLimit: 0,
   },
 });

@@ -3,15 +3,15 @@ import { fileURLToPath } from 'node:url';
 import { type AnyCommand, commandSchemas, NOTICES, SchemaDefinitions } from '@arqonbus/bus';
 import type { JsonObject } from '@arqonbus/protocol';
 
-/** Where the types go, from the root of the repository. */
+/** Where the types are written, relative to the root of the repository. */
 export const TYPES_FILE = 'packages/protocol/src/commands.ts';
 
-/** Where {@link typeText} expects definitions. */
+/** Where {@link typeText} looks up definitions. */
 export const PREFIX = '#/$defs/';
-/** Types that envelopes are written with, so that packages/protocol/src/envelope.ts has them already. */
+/** Types that are already in packages/protocol/src/envelope.ts. */
 const IMPORTED: ReadonlySet<string> = new Set(['ClientType', 'Envelope', 'JsonObject', 'Role', 'SenderRecord']);
 
-/** What of JSON Schema the declarations make use of. */
+/** The JSON Schema features that the declarations use. */
 export interface Schema {
   readonly $ref?: string;
   readonly type?: string | readonly string[];
@@ -34,7 +34,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   null: 'null',
 };
 
-/** The TypeScript type of the values that a JSON Schema accepts; named definitions by their names. */
+/** The TypeScript type of the values that a JSON Schema accepts; named definitions are referenced by name. */
 export function typeText(schema: Schema | JsonObject | boolean, comments = false): string {
   if (schema === false) return 'never';
   if (schema === true) return 'unknown';
@@ -83,7 +83,7 @@ function comment(text: string | undefined): string {
   return text === undefined ? '' : `/** ${text.replaceAll('*/', '*\\/')} */\n`;
 }
 
-/** The source of the protocol's command types: whatever a client may ask and what it is answered and told. */
+/** The source of the protocol's command types: the arguments, responses and notices. */
 export function commandTypes(commands: readonly AnyCommand[]): string {
   const definitions = new SchemaDefinitions(PREFIX);
   const described = commandSchemas(commands, definitions);
@@ -120,7 +120,7 @@ export function commandTypes(commands: readonly AnyCommand[]): string {
   return format(source);
 }
 
-/** The definitions that `schemas` lead to and that are to be written, in the order in which they are met. */
+/** The definitions reachable from `schemas` that must be written, in order of discovery. */
 export function namesIn(schemas: readonly unknown[], all: Readonly<Record<string, JsonObject>>): string[] {
   const found = new Set<string>();
   const visit = (value: unknown): void => {

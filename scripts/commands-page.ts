@@ -2,7 +2,7 @@ import { type AnyCommand, type CommandSchemas, commandSchemas, SchemaDefinitions
 import type { JsonObject } from '@arqonbus/protocol';
 import { namesIn, PREFIX, type Schema, typeText } from './command-types.ts';
 
-/** docs/commands.md: every command with its arguments and what it answers, and the records that answers are made of. */
+/** docs/commands.md: every command with its arguments and response, and the records in responses. */
 export function commandsPage(commands: readonly AnyCommand[]): string {
   const definitions = new SchemaDefinitions(PREFIX);
   const described = commandSchemas(commands, definitions);
@@ -47,7 +47,7 @@ function section({ command, args, result }: CommandSchemas, contentOf: (referenc
   ].join('\n');
 }
 
-/** A table of an object's members, each with its type and whether it may be missing. */
+/** A table of an object's members, each with its type and whether it is optional. */
 function fields(title: string, always: string, schema: Schema): string[] {
   const { properties, required = [] } = schema;
   if (properties === undefined) return [code(typeText(schema))];
@@ -58,7 +58,7 @@ function fields(title: string, always: string, schema: Schema): string[] {
   return rows.length === 0 ? [`No ${title}s.`] : [`| ${title} | type | | |`, '|---|---|---|---|', ...rows];
 }
 
-/** A bar would end the cell of a table, in code too. */
+/** A bar would end the table cell, even in code. */
 function code(text: string): string {
   return `\`${text.replaceAll('\n', ' ').replaceAll('|', '\\|')}\``;
 }

@@ -1,12 +1,12 @@
-// Copies the Lua and SQL scripts of packages/bus/src to the same places in dist: the TypeScript beside them reads them there.
-// `tsc` does not; `npm run build` runs both.
+// Copies the Lua and SQL scripts of packages/bus/src to the same places in dist, where the compiled code reads them.
+// `tsc` does not copy them; `npm run build` runs both.
 import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const bus = fileURLToPath(new URL('../packages/bus/', import.meta.url));
 
-/** The Lua and SQL files of a folder, as paths inside it. */
+/** The Lua and SQL files of a folder, as relative paths. */
 function scriptsIn(folder) {
   const all = readdirSync(join(bus, folder), { recursive: true });
   return all.filter((path) => /\.(lua|sql)$/.test(path));

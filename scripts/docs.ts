@@ -1,5 +1,5 @@
-// Makes the documents that the code knows better than people do. `npm run docs` writes them; `npm run docs:check` fails
-// when what is committed differs from what the code says.
+// Generates the documents that are derived from code. `npm run docs` writes them; `npm run docs:check` fails when a
+// committed one differs.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ERRORS } from '@arqonbus/protocol';

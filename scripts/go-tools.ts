@@ -3,8 +3,8 @@
  *
  *     npm run tools -- helm nats-server centrifugo
  *
- * They are kept in `$XDG_CACHE_HOME/arqonbus/tools` (`~/.cache/…`), outside of the checkout, so that each is built once on a
- * machine. Without Go a program is left out, and one loud line says so; that is no error.
+ * They are kept in `$XDG_CACHE_HOME/arqonbus/tools` (`~/.cache/…`), outside the checkout, so each is built once per
+ * machine. Without Go a program is skipped with a prominent warning; that is not an error.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { pathToFileURL } from 'node:url';
 interface GoTool {
   readonly module: string;
   readonly version: string;
-  /** The folder of its `main` in the module, with a leading slash; '' for the module's own. */
+  /** The folder of its `main` in the module, with a leading slash; '' for the module root. */
   readonly command: string;
 }
 
@@ -27,7 +27,7 @@ const TOOLS: Readonly<Record<ToolName, GoTool>> = {
   centrifugo: { module: 'github.com/centrifugal/centrifugo/v6', version: 'v6.9.1', command: '' },
 };
 
-/** The version that is built, as its module names it. */
+/** The version to build, as named by its module. */
 export function versionOf(name: ToolName): string {
   return TOOLS[name].version;
 }
@@ -37,27 +37,27 @@ function cachePath(name: ToolName): string {
   return join(caches, 'arqonbus', 'tools', `${name}-${versionOf(name)}`);
 }
 
-/** The path of a program that was built before, else of one that is installed, else undefined. Builds nothing. */
+/** The path of a program built earlier, else of an installed one, else undefined. Builds nothing. */
 export function findTool(name: ToolName): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   return [cachePath(name), ...folders.map((folder) => join(folder, name))].find(existsSync);
 }
 
-/** Whether what {@link findTool} finds was built here, at our version: not every program knows its own. */
+/** Whether the program that {@link findTool} finds was built here at our version: not every program reports its own. */
 export function isBuilt(name: ToolName): boolean {
   return existsSync(cachePath(name));
 }
 
-/** Builds a program unless it was built before. Throws what `go` says when it cannot. */
+/** Builds a program unless it was built before. Throws the output of `go` on failure. */
 function build(name: ToolName): void {
   const { module, version, command } = TOOLS[name];
   const target = cachePath(name);
   if (existsSync(target)) return;
-  // A folder of its own: whoever builds the same at the same time gets in nobody's way.
+  // A separate folder per process, so that concurrent builds do not interfere.
   const folder = `${target}.${process.pid}`;
   mkdirSync(folder, { recursive: true });
   try {
-    // The least priority: it must not slow down what is measured or tested meanwhile.
+    // Lowest priority: it must not slow down concurrent measurements or tests.
     const words = ['-n', '19', 'go', 'install', '-trimpath', '-ldflags=-s -w', `${module}${command}@${version}`];
     execFileSync('nice', words, {
       cwd: folder,

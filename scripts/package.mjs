@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url';
 
 /**
  * Packs everything into one folder (`dist/`, or the one given as argument), so that it can be installed without a
- * registry that has it: each npm package as a tarball, the Python package as a wheel. The workspaces have to be built.
+ * registry: each npm package as a tarball, the Python package as a wheel. The workspaces must be built first.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = resolve(process.argv[2] ?? `${root}/dist`);
 
 mkdirSync(out, { recursive: true });
 for (const name of readdirSync(out)) if (/^arqonbus-.*\.(tgz|whl)$/.test(name)) rmSync(`${out}/${name}`);
-// The dashboard is a part of the server, and no package of its own.
+// The dashboard is part of the server, not a separate package.
 const manifest = (path) => JSON.parse(readFileSync(`${root}/${path}/package.json`, 'utf8'));
 const published = manifest('.').workspaces.filter((path) => manifest(path).private !== true);
 const chosen = published.flatMap((path) => ['-w', path]);

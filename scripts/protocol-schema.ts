@@ -1,7 +1,7 @@
 import { type AnyCommand, wireSchemas } from '@arqonbus/bus';
 import type { JsonObject } from '@arqonbus/protocol';
 
-/** One JSON Schema of every frame of the bus, in either direction. */
+/** One JSON Schema for every frame of the bus, in both directions. */
 export function protocolSchema(commands: readonly AnyCommand[]): JsonObject {
   const { inbound, outbound, definitions } = wireSchemas(commands, '#/$defs/');
   return {

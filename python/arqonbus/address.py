@@ -1,4 +1,4 @@
-"""Places on the bus, and how the methods' parameters become fields of the wire (PROTOCOL section 5)."""
+"""Addresses, and the conversion of method parameters to wire fields (PROTOCOL section 5)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .pattern import is_channel_pattern, matches
 
 
 class Address(NamedTuple):
-    """A place on the bus. ``channel`` ``*`` stands for all of a room, ``*:*`` for all rooms.
+    """An address. The channel ``*`` covers the whole room, ``*:*`` all rooms.
 
-    A channel such as ``orders.*`` or ``orders.>`` is a pattern: it stands for every channel that it matches.
+    A channel such as ``orders.*`` or ``orders.>`` is a pattern and covers every matching channel.
 
     >>> str(Address("science", "explore"))
     'science:explore'
@@ -51,7 +51,7 @@ class Address(NamedTuple):
 
     @property
     def is_many(self) -> bool:
-        """Whether it stands for several channels: a whole room, or those that a pattern matches.
+        """Whether it covers several channels: a whole room, or the matches of a pattern.
 
         >>> Address("science", "*").is_many
         True
@@ -59,16 +59,16 @@ class Address(NamedTuple):
         return self.channel == WILDCARD or self.is_pattern
 
 
-#: The room that holds the mailboxes.
+#: The room of the mailboxes.
 MAILBOX_ROOM = "@"
 _ROOM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
 def parse_address(text: str, *, patterns: bool = True) -> Address:
-    """Reads ``room:channel``, or ``room`` for the whole room. Raises ``INVALID_ARGUMENT``.
+    """Parses ``room:channel``, or ``room`` for the whole room. Raises ``INVALID_ARGUMENT``.
 
-    With ``patterns`` the channel may be one: ``shop:orders.*``.
+    With ``patterns`` the channel may be a pattern: ``shop:orders.*``.
 
     >>> parse_address("science:explore")
     Address(room='science', channel='explore')
@@ -93,25 +93,26 @@ def parse_address(text: str, *, patterns: bool = True) -> Address:
 
 
 def place(address: str) -> JsonObject:
-    """``room`` and ``channel`` of an address; a whole room is named by the room alone."""
+    """``room`` and ``channel`` of an address; for a whole room only ``room``."""
     room, channel = parse_address(address, patterns=False)
     return {"room": room} if channel == WILDCARD else {"room": room, "channel": channel}
 
 
 def source(address: str) -> Address:
-    """Where a message is read: ``room:channel``, a room, a pattern, or the mailbox ``@NAME``."""
+    """The address to read from: ``room:channel``, a room, a pattern, or the mailbox ``@NAME``."""
     return mailbox_of(address[1:]) if address.startswith("@") else parse_address(address)
 
 
 def stored_place(address: str) -> JsonObject:
-    """``room`` and ``channel`` of what history keeps: a room alone is all of its channels, ``room:*`` what went to the
-    whole room, ``@NAME`` a mailbox."""
+    """``room`` and ``channel`` of a history: a room alone is all of its channels, ``room:*`` its room-wide events,
+    ``@NAME`` a mailbox.
+    """
     room, channel = source(address)
     return {"room": room} if channel == WILDCARD and ":" not in address else {"room": room, "channel": channel}
 
 
 def mailbox_of(subject: str) -> Address:
-    """Where the mailbox of a subject is: a channel of the room ``@``."""
+    """The address of a subject's mailbox: a channel of the room ``@``."""
     if not subject:
         raise invalid_argument("A mailbox is named after its subject: @NAME.", field="subject")
     if _CHANNEL.fullmatch(subject):
@@ -120,5 +121,5 @@ def mailbox_of(subject: str) -> Address:
 
 
 def given(**options: Any) -> JsonObject:
-    """Only what was given: the server's defaults stand for the rest."""
+    """Only the options that were given; the server's defaults apply to the rest."""
     return {name: value for name, value in options.items() if value is not None}

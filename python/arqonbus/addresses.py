@@ -1,4 +1,4 @@
-"""Which of the bus's addresses is dialled next, and when it may be at the soonest."""
+"""Selects which URL of the bus to connect to next, and the earliest time for it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 
 class Addresses:
-    """The addresses of one bus, of which one is in use."""
+    """The URLs of one bus, one of which is current."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = tuple(urls)
         self._at = 0
-        # Until when each asked not to be dialled (`Retry-After`), by the loop's time.
+        # Earliest connect time requested for each (`Retry-After`), in event loop time.
         self._barred_until: dict[int, float] = {}
 
     def __len__(self) -> int:
@@ -20,28 +20,28 @@ class Addresses:
 
     @property
     def current(self) -> str:
-        """The address in use, or the next one to dial."""
+        """The URL in use, or the next one to connect to."""
         return self._urls[self._at]
 
     @property
     def wait(self) -> float:
-        """How long the current one wants to be left alone, in seconds."""
+        """Seconds to wait before connecting to the current one."""
         return self._wait(self._at)
 
     def bar(self, seconds: float) -> None:
-        """The current one asked not to be dialled for so long."""
+        """Records that the current one requested a wait of ``seconds``."""
         self._barred_until[self._at] = get_running_loop().time() + seconds
 
     def move_on(self, draw: Callable[[], float] | None = None) -> None:
-        """To the next one that may be dialled, else to the one that may be the soonest.
+        """Moves to the next URL that may be connected to, otherwise to the one available soonest.
 
-        :param draw: gives numbers in [0, 1), after a connection that was open: any of the others comes first then, so that
-            the clients of a node that goes spread over all that stay
+        :param draw: returns numbers in [0, 1); given after an open connection. A random other URL is then tried first,
+            so that the clients of a failed node spread over all remaining ones
         """
         count = len(self._urls)
         skipped = int(draw() * (count - 1)) if draw is not None and count > 2 else 0
         others = [(self._at + 1 + (skipped + step) % (count - 1)) % count for step in range(count - 1)]
-        # Of those that may be dialled equally soon the first is taken, so the current one only where it is alone.
+        # The first of those available equally soon is chosen, so the current one only when it is the only one.
         self._at = min((*others, self._at), key=self._wait)
 
     def _wait(self, index: int) -> float:

@@ -1,4 +1,4 @@
-"""The client: one object for everything one can do on a bus."""
+"""The client of an ArqonBus server."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 DEFAULT_URL = "ws://127.0.0.1:9100"
-#: When the server does not say how long a token still lives, milliseconds.
+#: Assumed remaining token lifetime when the server does not report one, in milliseconds.
 _TOKEN_NOTICE_MS = 60_000
 
 
 class ArqonBusClient(MessageMethods, StreamMethods):
     """A client of one ArqonBus server, for one asyncio event loop.
 
-    It reconnects by itself and resumes everything joined, until :meth:`close`; ``reconnect=None`` turns that off.
+    It reconnects automatically and resumes all subscriptions until :meth:`close`; ``reconnect=None`` disables that.
     Addresses are ``room:channel``, or ``room`` for a whole room. Times are in seconds.
 
     >>> async with ArqonBusClient("ws://127.0.0.1:9100", screen_name="Ada") as client:
@@ -79,22 +79,23 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         ws_url: str | None = None,
         jwt_token: Token | None = None,
     ):
-        """Nothing is dialled before :meth:`connect`. Raises ``INVALID_ARGUMENT``.
+        """Does not connect; :meth:`connect` does. Raises ``INVALID_ARGUMENT``.
 
         >>> ArqonBusClient(["wss://a.example.org", "wss://b.example.org"], token=fresh_token)
 
-        :param url: ``ws://127.0.0.1:9100`` by default. Of several, each failure moves on to the next
-        :param token: a JWT, or a function (plain or async) that is asked for a fresh one when the last has expired
-        :param client_key: 16-64 characters that name this client to the server without authentication; random if None
-        :param subject: who this client is to a server without authentication; else the token says it
-        :param http: where the bus answers HTTP, for lines on which no WebSocket gets through: then the client goes on
-            with server-sent events and posts. The origin of ``url`` unless given; False for never
-        :param queue: what may wait to be sent while there is no connection
-        :param request_timeout: how long an answer may take
-        :param buffer_limit: messages kept for :meth:`recv_json` and for each subscription until they are taken
-        :param on_reset: told when messages for :meth:`recv_json` were lost; without it, it raises :class:`StreamReset`
-        :param ws_url: the same as ``url``
-        :param jwt_token: the same as ``token``
+        :param url: ``ws://127.0.0.1:9100`` by default. With several URLs, each failure moves on to the next
+        :param token: a JWT, or a function (plain or async) that returns a fresh one when the last has expired
+        :param client_key: 16-64 characters that identify this client to a server without authentication; random if None
+        :param subject: subject of this client on a server without authentication; otherwise the token defines it
+        :param http: HTTP URL of the bus, for networks that block WebSockets: the client then falls back to server-sent
+            events and POST requests. Defaults to the origin of ``url``; False disables the fallback
+        :param queue: limits of the send queue used while there is no connection
+        :param request_timeout: how long to wait for a response
+        :param buffer_limit: messages buffered for :meth:`recv_json` and for each subscription
+        :param on_reset: called when messages for :meth:`recv_json` were lost; without it, :meth:`recv_json` raises
+            :class:`StreamReset`
+        :param ws_url: alias of ``url``
+        :param jwt_token: alias of ``token``
         """
         if (url is not None and ws_url is not None) or (token is not None and jwt_token is not None):
             raise invalid_argument('"ws_url" is another name of "url", and "jwt_token" of "token"; give one of them.')
@@ -134,13 +135,13 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         self._buffer_limit = buffer_limit
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._group_subscriptions: WeakSet[GroupSubscription] = WeakSet()
-        #: Durable cursors that several clients work off together.
+        #: Consumer groups: durable cursors shared by several clients.
         self.groups = Groups(self._send_command, self._settlements, request_timeout)
-        #: Keys that one holder has for a time.
+        #: Leases: keys with one holder at a time.
         self.leases = Leases(self._send_command, request_timeout)
-        #: Key-value state that clients of a tenant share.
+        #: Key-value state shared by the clients of a tenant.
         self.store = Store(self.command, self._watches, buffer_limit)
-        #: Events that the server publishes at their time.
+        #: Scheduled events that the server publishes.
         self.cron = Cron(self.command)
         #: Events that the server POSTs to a URL.
         self.webhooks = Webhooks(self.command)
@@ -151,7 +152,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
 
     @property
     def id(self) -> str:
-        """The id under which others reach this client now; a new one with every connection, empty before the first.
+        """The id that other clients use to address this client. Changes with every connection; empty before the first.
 
         >>> await other.send(client.id, {"text": "to that connection alone"})
         """
@@ -159,7 +160,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
 
     @property
     def client_id(self) -> str:
-        """The same as :attr:`id`.
+        """Alias of :attr:`id`.
 
         >>> print(client.client_id)
         """
@@ -175,7 +176,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
 
     @property
     def state(self) -> State:
-        """Where the client stands: ``idle``, ``connecting``, ``open``, ``reconnecting`` or ``closed``.
+        """The connection state: ``idle``, ``connecting``, ``open``, ``reconnecting`` or ``closed``.
 
         >>> client.state
         'open'
@@ -193,24 +194,24 @@ class ArqonBusClient(MessageMethods, StreamMethods):
 
     @property
     def queued(self) -> Queued:
-        """What waits to be sent, because the line is away or the server has asked for a pause.
+        """Messages waiting to be sent, because the connection is down or the server asked for a pause.
 
         >>> print(client.queued.messages, client.queued.bytes)
         """
         return self._queue.queued
 
     async def connect(self, *, retry: bool = False, timeout: float | None = None) -> Self:
-        """Connects. Raises :class:`ConnectError`; :class:`AuthenticationError` when the token is refused.
+        """Connects. Raises :class:`ConnectError`, or :class:`AuthenticationError` when the token is refused.
 
         >>> client = await ArqonBusClient().connect(retry=True, timeout=60.0)
 
-        :param retry: keep trying when the bus is not there yet
+        :param retry: keep trying when the bus is not reachable yet
         """
         await self._link.open(retry=retry, timeout=timeout)
         return self
 
     async def close(self) -> None:
-        """Closes for good. Iterations end, waiting requests raise :class:`ConnectionClosed`. May be called again.
+        """Closes permanently. Iterations end, pending requests raise :class:`ConnectionClosed`. May be called again.
 
         >>> await client.close()
         """
@@ -219,17 +220,17 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         await self._router.listeners.stop()
 
     async def drain(self, *, timeout: float | None = None) -> None:
-        """Closes without losing what is under way.
+        """Closes gracefully, without losing messages in progress.
 
-        Leaves everything, waits until loops and callbacks are done with what had arrived and until everything sent is
+        Leaves everything, waits until loops and callbacks have processed the messages received and everything sent is
         answered, then closes. Raises :class:`RequestTimeout` when that takes longer than ``timeout`` seconds (default:
-        the client's ``request_timeout``); the client is closed then too.
+        the client's ``request_timeout``); the client is closed in that case too.
 
         >>> await client.drain(timeout=5.0)
         """
 
         async def finish() -> None:
-            # A group gives back what was not answered, so it is left once that is done.
+            # Leaving a group returns unanswered deliveries, so it is left after they are answered.
             await asyncio.gather(*(subscription.drained() for subscription in tuple(self._group_subscriptions)))
             await self._requests.idle()
             await self._settlements.idle()
@@ -263,12 +264,13 @@ class ArqonBusClient(MessageMethods, StreamMethods):
     def on(self, kind: str) -> Callable[[C], C]: ...
 
     def on(self, kind: str, callback: C | None = None) -> C | Callable[[C], C]:
-        """Calls back on what happens; also a decorator. Callbacks may be coroutine functions.
+        """Registers a callback for an event kind; also a decorator. Callbacks may be coroutine functions.
 
         ``state``: :attr:`state`. ``welcome``: its payload. ``reconnecting``: :class:`Reconnecting`. ``frame``: a
-        :class:`Frame`, as it came; a coroutine function holds the reading of the connection up until it is done.
+        :class:`Frame`, as received; a coroutine function blocks reading from the connection until it returns.
         ``event``, ``telemetry``, ``private``, ``notice`` (or ``system``): those envelopes. ``receipt``: a
-        :class:`Receipt`. ``error``: what no request waits for. ``message``: events that go to :meth:`recv_json`.
+        :class:`Receipt`. ``error``: an error that no request is waiting for. ``message``: events that go to
+        :meth:`recv_json`.
 
         >>> @client.on("state")
         ... def told(state):
@@ -280,7 +282,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         return callback
 
     def once(self, kind: str, callback: Callable[[Any], Any]) -> None:
-        """Calls back on the next occurrence only.
+        """Registers a callback for the next occurrence only.
 
         >>> client.once("welcome", print)
         """
@@ -292,7 +294,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         self.on(kind, called)
 
     def off(self, kind: str, callback: Callable[[Any], Any]) -> None:
-        """Takes a callback back.
+        """Removes a callback.
 
         >>> client.off("state", told)
         """
@@ -301,8 +303,8 @@ class ArqonBusClient(MessageMethods, StreamMethods):
     async def identify(self, **profile: Any) -> JsonObject:
         """Changes ``client_type``, ``screen_name``, ``avatar`` or ``personality``, for later connections too.
 
-        An agent also tells its ``card``, its ``state``, a ``note`` and for how long the state holds, ``ttl_seconds``;
-        ``None`` forgets one. A state with a time is not told to later connections.
+        An agent also sets its ``card``, its ``state``, a ``note`` and the lifetime of the state, ``ttl_seconds``;
+        ``None`` removes a value. A state with a lifetime is not sent again on later connections.
 
         >>> await client.identify(screen_name="Grace", state="busy", note="compiling", ttl_seconds=60)
         """
@@ -314,9 +316,9 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         return record
 
     async def refresh_token(self, token: str | None = None) -> JsonObject:
-        """Renews the token of this connection: with the given one, or with a fresh one of the token function.
+        """Renews the token of this connection, with the given one or with a fresh one from the token function.
 
-        The client does so by itself when the server warns of the expiry and there is a function.
+        The client does this automatically when the server warns of the expiry and there is a token function.
 
         >>> print((await client.refresh_token(token))["expires_at"])
         """
@@ -326,14 +328,14 @@ class ArqonBusClient(MessageMethods, StreamMethods):
 
         def answered(envelope: Envelope) -> None:
             self._tokens.use(fresh)
-            # What was planned was meant for the old token. The notice for this one may be the very next frame.
+            # The scheduled renewal was for the old token. The notice for this one may be the very next frame.
             self._renewal.stop()
             self._router.evict(envelope["payload"].get("left") or [])
 
         return await self._send_command("refresh_token", {"token": fresh}, on_answer=answered)
 
     async def command(self, name: str, /, *, timeout: float | None = None, **args: Any) -> JsonObject:
-        """Runs a command and answers the payload of its response. Raises :class:`CommandError` when it is refused.
+        """Runs a command and returns the payload of its response. Raises :class:`CommandError` when it is refused.
 
         >>> result = await client.command("op.history.get", room="science", limit=10)
         """
@@ -350,7 +352,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         waits: bool = False,
         on_answer: OnAnswer | None = None,
     ) -> JsonObject:
-        # How long the server is to wait was right for the line that broke.
+        # A command that waits is not repeated: its wait time applied to the lost connection.
         repeatable = REPEATABLE.fullmatch(name) is not None and not waits
         request = command_request(
             name,

@@ -16,14 +16,13 @@ from .options import wire_time
 from .outgoing import SendCommand
 from .results import HistoryPage, PageCursor, Since, since_from_wire, since_to_wire
 
-#: How long the server waits at most for one answer, milliseconds.
+#: Maximum time that the server waits before it responds, in milliseconds.
 MAX_WAIT_MS = 55_000
 _WAIT = frozenset(["wait"])
-#: Between two waits that were answered too soon, seconds.
+#: Pause between two waits that returned too early, in seconds.
 _PAUSE = 0.2
 
-#: Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice
-#: comes to the same.
+#: Commands that may be sent again when the connection was lost before the response: they are read-only or idempotent.
 REPEATABLE = re.compile(
     r"ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+"
     r"|delivery\.extend|presence_update|group\.(list|info|dead_letters)|stream\.list"
@@ -38,17 +37,17 @@ def _since(since: Since | datetime | None) -> JsonObject | None:
 
 
 class CommandMethods(ABC):
-    """What :class:`ArqonBusClient` offers beyond publishing and subscribing. All of it goes through :meth:`command`."""
+    """Command methods of :class:`ArqonBusClient`. All of them use :meth:`command`."""
 
     _send_command: SendCommand
     _request_timeout: float
 
     @abstractmethod
     async def command(self, name: str, /, *, timeout: float | None = None, **args: Any) -> JsonObject:
-        """Runs a command and answers the payload of its response."""
+        """Runs a command and returns the payload of its response."""
 
     async def ping(self, *, timeout: float | None = None) -> float:
-        """The way to the server and back, seconds.
+        """The round-trip time to the server, in seconds.
 
         >>> print(f"{await client.ping() * 1000:.1f} ms")
         """
@@ -58,14 +57,14 @@ class CommandMethods(ABC):
         return loop.time() - start
 
     async def status(self, *, timeout: float | None = None) -> JsonObject:
-        """The server's figures; admins also get ``channels_detail`` and ``clients``.
+        """The server's statistics; admins also get ``channels_detail`` and ``clients``.
 
         >>> print((await client.status())["connections"]["active"])
         """
         return await self.command("status", timeout=timeout)
 
     async def help(self, command: str | None = None, *, timeout: float | None = None) -> list[JsonObject]:
-        """The commands with description, role and JSON Schema of their arguments.
+        """The commands, with description, role and JSON Schema of their arguments.
 
         >>> print([each["name"] for each in await client.help()])
         """
@@ -73,7 +72,7 @@ class CommandMethods(ABC):
         return list(result["commands"])
 
     async def rooms(self, *, timeout: float | None = None) -> list[JsonObject]:
-        """The rooms that the client may see. Also ``list_rooms``.
+        """The rooms visible to the client. Also ``list_rooms``.
 
         >>> print([each["room"] for each in await client.rooms()])
         """
@@ -90,7 +89,7 @@ class CommandMethods(ABC):
     list_channels = channels
 
     async def channel_info(self, address: str, *, timeout: float | None = None) -> JsonObject:
-        """A channel's record, its members, ``sequence`` and ``epoch``.
+        """The record of a channel, its members, ``sequence`` and ``epoch``.
 
         >>> print((await client.channel_info("science:explore"))["members"])
         """
@@ -106,7 +105,7 @@ class CommandMethods(ABC):
         retain: bool | None = None,
         timeout: float | None = None,
     ) -> JsonObject:
-        """Makes a channel and answers its record. ``history`` is ``{"size": N, "ttl_seconds": N}``. Needs ``admin``.
+        """Creates a channel and returns its record. ``history`` is ``{"size": N, "ttl_seconds": N}``. Needs ``admin``.
 
         >>> await client.create_channel("science:new", description="by hand", history={"size": 100})
         """
@@ -114,7 +113,7 @@ class CommandMethods(ABC):
         return await self.command("create_channel", timeout=timeout, **place(address), **options)
 
     async def delete_channel(self, address: str, *, timeout: float | None = None) -> None:
-        """Deletes an empty channel that is not built in, and what it keeps. Needs ``admin``.
+        """Deletes an empty channel that is not built in, and its stored messages. Needs ``admin``.
 
         >>> await client.delete_channel("science:new")
         """
@@ -130,10 +129,10 @@ class CommandMethods(ABC):
         since: Since | datetime | None = None,
         timeout: float | None = None,
     ) -> HistoryPage:
-        """Up to ``limit`` (500) envelopes, oldest first: the last ones, or those next to a sequence, exclusive.
+        """Up to ``limit`` (500) envelopes, oldest first: the latest, or those before or after a sequence, exclusive.
 
-        A room without a channel is all of its channels, merged by time; ``room:*`` is what went to the whole room, and
-        ``@NAME`` a mailbox. With ``since`` they are those after a position (or positions by channel), or after a time.
+        A room without a channel is all of its channels, merged by time; ``room:*`` is its room-wide events, and
+        ``@NAME`` a mailbox. ``since`` selects those after a position (or positions by channel), or after a time.
 
         >>> page = await client.history_page("science:explore", limit=20)
         >>> older = await client.history_page("science:explore", limit=20, before=page.previous)
@@ -150,24 +149,24 @@ class CommandMethods(ABC):
         timeout_ms: float = 30_000,
         limit: int = 50,
     ) -> HistoryPage:
-        """Waits until there is something after ``since``, without joining; answers with it and where to go on.
+        """Waits for messages after ``since``, without joining; returns them and the position to continue from.
 
-        The page is empty when there is nothing within ``timeout_ms``. Its ``position`` is the ``since`` of the next
-        wait, ``recovered`` False when something in between is no longer kept. It goes on when the line breaks.
+        The page is empty when nothing arrives within ``timeout_ms``. Its ``position`` is the ``since`` of the next
+        wait; ``recovered`` is False when something in between is no longer stored. The wait survives a lost connection.
 
         >>> page = await client.wait("science:explore", since=position, timeout_ms=50_000)
         >>> position = page.position
 
         :param place: ``room:channel``, a room, or the mailbox ``@NAME``
-        :param since: a position, positions by channel, or a time; without it what comes from now on
-        :param limit: messages in the page, at most 500
+        :param since: a position, positions by channel, or a time; by default, new messages only
+        :param limit: maximum messages in the page, at most 500
         """
         where = stored_place(place)
         after = _since(since)
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_ms / 1000
         if after is None:
-            # Who waits may do so where nobody has been yet; what is there is answered at once.
+            # Get the current position first; with wait_ms the channel need not exist yet, and 0 returns at once.
             last = await self._send_command("history", {**where, "limit": 1, "wait_ms": 0}, needs=_WAIT)
             after = last["position"]
         while True:
@@ -185,7 +184,7 @@ class CommandMethods(ABC):
                     raise
                 continue
             except RequestTimeout:
-                # The line was away, or came back too late for the whole of the wait.
+                # The connection was down, or came back too late for the rest of the wait.
                 if loop.time() < end or "time" in after:
                     raise
                 return HistoryPage([], None, None, since_from_wire(after))
@@ -197,9 +196,9 @@ class CommandMethods(ABC):
             if page.messages or page.recovered is False or loop.time() >= end:
                 return page
             if loop.time() - asked_at < left / 2_000:
-                # A server that does not wait is not asked again and again.
+                # Avoid a tight loop with a server that does not wait.
                 await asyncio.sleep(_PAUSE)
-            # Where the stream stands may have moved without a message for this client.
+            # The stream may have advanced without a message for this client.
             after = since_to_wire(page.position) if page.position else after
 
     def history(
@@ -213,15 +212,15 @@ class CommandMethods(ABC):
         limit: int | None = None,
         timeout: float | None = None,
     ) -> History:
-        """What a channel keeps, fetched as it is consumed: nothing is asked for before it is iterated.
+        """The history of a channel, fetched lazily during iteration.
 
         >>> async for message in client.history("science:explore", order="newest-first", limit=20):
         ...     print(message["payload"])
 
-        :param after: only what comes after this sequence; of a room, after the ``next`` of a page
-        :param before: only what comes before this sequence; of a room, before the ``previous`` of a page
-        :param limit: messages in all
-        :param timeout: seconds for each page
+        :param after: only messages after this sequence; for a room, after the ``next`` of a page
+        :param before: only messages before this sequence; for a room, before the ``previous`` of a page
+        :param limit: maximum messages in total
+        :param timeout: seconds per page
         """
 
         async def ask(count: int, before: PageCursor | None, after: PageCursor | None) -> HistoryPage:

@@ -1,4 +1,4 @@
-"""One WebSocket to the bus, from its handshake to its close. Nothing here reconnects."""
+"""One WebSocket connection to the bus, from handshake to close. Reconnecting is handled elsewhere."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .endpoint import Endpoint, refusal
 from .envelope import Envelope
 from .errors import ConnectError, ConnectionClosed, invalid_argument
 
-#: Answers may be larger than what one may send: 500 envelopes of history come in one frame.
+#: Responses may exceed the send limit: up to 500 envelopes of history come in one frame.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
-#: Fewer bytes after the last message than this, and no message is on its way: pings come in between.
+#: Up to this many bytes after the last message are not counted as a partial message: they may be pings.
 PARTIAL_BYTES = 1_024
-#: Largest integer up to which all of them arrive as they are; beyond it JavaScript rounds, the server included.
+#: Largest integer that is transmitted exactly; JavaScript, and so the server, rounds larger ones.
 MAX_INTEGER = 2**53
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONG_NUMBER = re.compile(r"\d{16}")
 
 
 class _Socket(ClientConnection):
-    """Notes what arrives, parts of messages included: a large one on a slow line takes long, and is a sign of life."""
+    """Records incoming data, including parts of messages: a large message on a slow connection counts as activity."""
 
     bytes_received = 0
     last_received = 0.0
@@ -41,14 +41,14 @@ class _Socket(ClientConnection):
 
 
 class _Connect(connect):
-    """Follows no redirect: the token and the user's headers must not go to another server."""
+    """Follows no redirects: the token and the user's headers must not go to another server."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
 class Connection:
-    """An open socket: send JSON, receive JSON, close. All failures are this package's exceptions.
+    """An open WebSocket: send JSON, receive JSON, close. All failures are this package's exceptions.
 
     >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100"))
     >>> welcome = await connection.receive()
@@ -58,7 +58,7 @@ class Connection:
         self._socket = socket
         self._whole_bytes = 0
         self._told_bytes = 0
-        #: When the last whole message came, in seconds of the loop's clock.
+        #: When the last whole message arrived, in event loop time (seconds).
         self.last_message = asyncio.get_running_loop().time()
 
     @classmethod
@@ -83,7 +83,7 @@ class Connection:
                 open_timeout=endpoint.timeout,
                 close_timeout=5,
                 max_size=MAX_FRAME_BYTES,
-                # The client watches over the line itself; the ping of this package would give a slow one up.
+                # The client checks liveness itself; the ping of the websockets package would drop slow connections.
                 ping_interval=None,
                 create_connection=_Socket,
                 **options,
@@ -105,7 +105,7 @@ class Connection:
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that the server selected.
+        """The subprotocol selected by the server.
 
         >>> connection.subprotocol
         'arqonbus.v1'
@@ -114,7 +114,7 @@ class Connection:
 
     @property
     def close_code(self) -> int | None:
-        """The close code once the connection is closed; 1006 for a broken line.
+        """The close code once the connection is closed; 1006 for a lost connection.
 
         >>> connection.close_code
         1001
@@ -123,16 +123,16 @@ class Connection:
 
     @property
     def last_received(self) -> float:
-        """When anything last came, in seconds of the loop's clock."""
+        """When data last arrived, in event loop time (seconds)."""
         return max(self._socket.last_received, self.last_message)
 
     @property
     def has_partial(self) -> bool:
-        """Whether a part of a large message is there."""
+        """Whether part of a large message has arrived."""
         return self._socket.bytes_received > self._whole_bytes + PARTIAL_BYTES
 
     def is_receiving(self) -> bool:
-        """Whether a large message is arriving, and more of it has come since this was last asked."""
+        """Whether a large message is arriving, and more of it has arrived since the last call."""
         received = self._socket.bytes_received
         is_receiving = self.has_partial and received > self._told_bytes
         self._told_bytes = received
@@ -149,7 +149,7 @@ class Connection:
             raise self._closed() from error
 
     async def send_bytes(self, data: bytes) -> None:
-        """Sends a binary frame. Protocol 1.0 has none: it is refused. For protocol tests.
+        """Sends a binary frame. Protocol 1.0 has none: the server refuses it. For protocol tests.
 
         >>> await connection.send_bytes(b"refused")
         """
@@ -159,14 +159,14 @@ class Connection:
             raise self._closed() from error
 
     async def send_json(self, frame: Mapping[str, Any]) -> None:
-        """Sends an envelope. Raises :class:`ConnectionClosed`, and ``INVALID_ARGUMENT`` for what JSON cannot carry.
+        """Sends an envelope. Raises :class:`ConnectionClosed`, and ``INVALID_ARGUMENT`` for what JSON cannot represent.
 
         >>> await connection.send_json({"type": "command", "command": "ping"})
         """
         await self.send_text(encode(frame))
 
     async def receive_text(self) -> str:
-        """The next text frame. Raises :class:`ConnectionClosed` when there is none any more.
+        """Returns the next text frame. Raises :class:`ConnectionClosed` once the connection is closed.
 
         >>> text = await connection.receive_text()
         """
@@ -179,7 +179,7 @@ class Connection:
         return text if isinstance(text, str) else bytes(text).decode(errors="replace")
 
     async def receive(self) -> Envelope:
-        """The next frame. Raises :class:`ConnectionClosed` when there is none any more.
+        """Returns the next frame. Raises :class:`ConnectionClosed` once the connection is closed.
 
         >>> envelope = await connection.receive()
         """
@@ -193,7 +193,7 @@ class Connection:
         await self._socket.close()
 
     def abort(self) -> None:
-        """Drops the line without a word: it is dead."""
+        """Drops a dead connection without a close handshake."""
         self._socket.transport.abort()
 
     def _closed(self) -> ConnectionClosed:
@@ -202,10 +202,10 @@ class Connection:
 
 
 def encode(frame: Mapping[str, Any]) -> str:
-    """The JSON text of a frame. Raises ``INVALID_ARGUMENT`` for what JSON cannot say (NaN, bytes, sets, ...)."""
+    """The JSON text of a frame. Raises ``INVALID_ARGUMENT`` for what JSON cannot represent (NaN, bytes, sets, ...)."""
     try:
         text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        # Looking for digits is quicker than looking at every value, and hardly any frame has so many in a row.
+        # Fast path: searching for long digit runs is cheaper than checking every value, and few frames have any.
         if _LONG_NUMBER.search(text):
             _check_integers(frame, "")
         if text.isascii() or _is_unicode(text):
@@ -216,7 +216,7 @@ def encode(frame: Mapping[str, Any]) -> str:
 
 
 def _check_integers(value: Any, path: str) -> None:
-    """Refuses integers that would arrive as other ones."""
+    """Rejects integers that would be rounded in transit."""
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise invalid_argument(
             f"{path} is {value}, and integers beyond 2**53 do not arrive as they are; send it as a string.",
@@ -232,7 +232,7 @@ def _check_integers(value: Any, path: str) -> None:
 
 
 def _is_unicode(text: str) -> bool:
-    """False for lone surrogates: JSON may carry them escaped, UTF-8 may not."""
+    """False for lone surrogates: JSON may contain them escaped, UTF-8 may not."""
     try:
         text.encode()
     except UnicodeEncodeError:

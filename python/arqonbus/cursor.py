@@ -1,4 +1,4 @@
-"""What has been seen of each stream: the memory that makes a resume free of gaps and duplicates."""
+"""Stream cursors: track what was received, so that a resume has no gaps and no duplicates."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from .address import Address
 from .envelope import WILDCARD, Envelope
 from .results import Joined, Position, Reset, ResetReason, Since
 
-#: Messages held back while a replay is on its way.
+#: Maximum messages held back during a replay.
 _MAX_HELD = 10_000
-#: Own sequences remembered ahead of the cursor.
+#: Maximum own sequences remembered ahead of the cursor.
 _MAX_OWN_AHEAD = 1_024
 
 
 class StreamCursor:
-    """The place in one stream (PROTOCOL section 6): sequences up to ``sequence`` are seen.
+    """The position in one stream (PROTOCOL section 6): sequences up to ``sequence`` have been seen.
 
-    While a replay without holes is on its way, messages are let through in strict succession and the rest is held
-    back: with overlapping memberships a live message may overtake the replay.
+    During a gapless replay, messages are delivered in strict sequence and the rest is held back: with overlapping
+    memberships a live message may overtake the replay.
     """
 
     def __init__(self, position: Position, joined_at: int | None = None):
-        """:param joined_at: where the stream stands; more than its sequence when a part of its history follows"""
+        """:param joined_at: the current end of the stream; larger than its sequence when some of its history follows"""
         self.epoch = position.epoch
         self.sequence = position.sequence
         self._joined_at = position.sequence if joined_at is None else joined_at
         self._owed_up_to = 0
         self._held: dict[int, Envelope] = {}
-        # A dict, because it keeps its order.
+        # A dict, to keep insertion order.
         self._own: dict[int, None] = {}
 
     @property
@@ -39,16 +39,16 @@ class StreamCursor:
         return max(self.sequence, self._joined_at) == 0
 
     def stands_at(self, position: Position) -> bool:
-        """Whether a stream that stands at ``position`` has had nothing new since."""
+        """Whether a stream at ``position`` has nothing new."""
         return position == Position(max(self.sequence, self._joined_at), self.epoch)
 
     def expect(self, sequence: int) -> None:
-        """Everything after the cursor up to ``sequence`` will be replayed."""
+        """Expects a replay of everything after the cursor up to ``sequence``."""
         self._joined_at = sequence
         self._owed_up_to = max(self._owed_up_to, sequence)
 
     def take(self, envelope: Envelope, sequence: int) -> list[Envelope]:
-        """Takes a message of this stream; answers those whose turn has come, in order."""
+        """Handles a message of this stream; returns the messages that are now deliverable, in order."""
         if sequence <= self.sequence:
             return []
         if self.sequence < self._owed_up_to and sequence > self.sequence + 1:
@@ -58,16 +58,16 @@ class StreamCursor:
         return [envelope, *self._due()]
 
     def own(self, sequence: int) -> list[Envelope]:
-        """The ack of an own message: it counts as seen, without being delivered."""
+        """Handles the ack of an own message: it counts as seen, without being delivered."""
         if sequence <= self.sequence:
             return []
         self._own[sequence] = None
-        # A hole that stays is another own message, one without an ack: by now nobody else's can be late.
+        # A remaining gap must be an own message without an ack: a message of another client would have arrived by now.
         self._advance(next(iter(self._own)) if len(self._own) > _MAX_OWN_AHEAD else self.sequence)
         return self._due()
 
     def release(self) -> list[Envelope]:
-        """The replay has a hole that will not be filled: lets go of what was held back for it."""
+        """Releases the held-back messages when the replay has a gap that will not be filled."""
         self._owed_up_to = 0
         return self._due()
 
@@ -82,7 +82,7 @@ class StreamCursor:
                 del self._own[own]
 
     def _due(self) -> list[Envelope]:
-        """What was held back and is due now: the next ones in a row, and all of it once the replay is complete."""
+        """Held-back messages that are now deliverable: the next ones in sequence, or all after the replay."""
         due: list[Envelope] = []
 
         def hand(sequence: int) -> None:
@@ -100,7 +100,7 @@ class StreamCursor:
 
 
 class Cursors:
-    """The cursors of the streams that reach one receiver: a channel, a room's channels, the room-wide stream."""
+    """The cursors of a receiver's streams: a channel, the channels of a room, the room-wide stream."""
 
     def __init__(self) -> None:
         self._streams: dict[Address, StreamCursor] = {}
@@ -110,9 +110,9 @@ class Cursors:
         return None if cursor is None else cursor.position
 
     def since(self, address: Address) -> Since | None:
-        """What the next join of an address asks to go on from; None when nothing is known yet.
+        """The ``since`` for the next join of an address; None when nothing is known yet.
 
-        That of a room or pattern is a map; a channel's is one too as soon as its room has had a room-wide event.
+        It is a map for a room or pattern, and for a channel whose room has had a room-wide event.
         """
         room, channel = address
         if room == WILDCARD:
@@ -127,15 +127,15 @@ class Cursors:
         return {channel: own.position, WILDCARD: wide.position}
 
     def seed(self, address: Address, since: Since) -> None:
-        """The user's own ``since``, before the first join."""
+        """Sets the caller's ``since`` before the first join."""
         positions = {address.channel: since} if isinstance(since, Position) else since
         for channel, position in positions.items():
             self._streams[Address(address.room, channel)] = StreamCursor(position)
 
     def begin(self, address: Address, joined: Joined, history: int = 0) -> None:
-        """The answer to a join without ``since``; ``history`` envelopes of each stream joined precede live traffic.
+        """Handles the response to a join without ``since``; ``history`` envelopes per stream precede live traffic.
 
-        A stream that another membership of the same receiver follows already goes on as it is.
+        Streams that another membership of the same receiver already follows are left unchanged.
         """
         for channel, position in _told(address, joined).items():
             stream = Address(address.room, channel)
@@ -147,14 +147,14 @@ class Cursors:
             self._streams[stream] = StreamCursor(first, position.sequence)
 
     def resume(self, address: Address, joined: Joined, asked: Since, *, is_last: bool) -> tuple[list[Reset], bool]:
-        """The answer to a join with ``since``: the resets to tell, and whether to join once more.
+        """Handles the response to a join with ``since``: returns the resets to report, and whether to join once more.
 
-        Joining once more, from where the cursors stand now, is for what the server could replay and has not.
+        The second join, from the current cursors, requests what the server could replay and did not.
         """
         told = _told(address, joined)
         is_recovered = joined.recovered is True
         positions = {address.channel: asked} if isinstance(asked, Position) else asked
-        # By what was asked, not by the cursors: another membership of the same receiver may have moved them on.
+        # Compare with what was requested, not with the cursors: another membership of the receiver may have moved them.
         is_renewed = any(name in told and told[name].epoch != position.epoch for name, position in positions.items())
         if not is_recovered and (is_last or not is_renewed):
             return self._give_up(address, told, is_last=is_last), False
@@ -169,7 +169,7 @@ class Cursors:
             elif cursor is None and channel == WILDCARD and address.channel != WILDCARD:
                 self._streams[stream] = StreamCursor(position)
             else:
-                # Made meanwhile, or begun anew: it is had from its start, or from the oldest envelope that is kept.
+                # Created or restarted meanwhile: it is read from its start, or from the oldest stored envelope.
                 start = Position(0, position.epoch)
                 self._streams[stream] = StreamCursor(start, position.sequence)
                 if cursor is None:
@@ -181,12 +181,12 @@ class Cursors:
         return resets, is_owed and not is_last
 
     def _give_up(self, address: Address, told: dict[str, Position], *, is_last: bool) -> list[Reset]:
-        """What was missed is not kept: everything goes on from where it stands now."""
+        """The missed messages are lost: continue every stream from its current end."""
         resets: list[Reset] = []
         for channel, position in told.items():
             stream = Address(address.room, channel)
             cursor = self._streams.get(stream)
-            # Of a new epoch everything that is kept is wanted, should the server replay it.
+            # For a new epoch, accept all stored events in case the server replays them.
             is_new = is_last and cursor is not None and cursor.position == Position(0, position.epoch)
             start = Position(0, position.epoch) if is_new else position
             if position.sequence > 0 if is_new else cursor is None or not cursor.stands_at(position):
@@ -195,9 +195,9 @@ class Cursors:
         return resets
 
     def offer(self, stream: Address, envelope: Envelope, *, is_own_stream: bool = True) -> list[Envelope | Reset]:
-        """Takes one event; answers what is new, in order, with a :class:`Reset` before events of a new epoch.
+        """Handles one event; returns what is new, in order, with a :class:`Reset` before events of a new epoch.
 
-        :param is_own_stream: whether the receiver asked for this stream, rather than getting it with another one
+        :param is_own_stream: whether the receiver joined this stream, rather than receiving it along with another one
         """
         position = Position.of(envelope)
         if position is None:
@@ -206,7 +206,7 @@ class Cursors:
         if cursor is not None and cursor.epoch == position.epoch:
             return [*cursor.take(envelope, position.sequence)]
         if cursor is None and not is_own_stream and (envelope.get("metadata") or {}).get("replayed") is True:
-            # The replay of a room-wide stream of which nothing is known belongs to a membership of the room.
+            # A replay of an unknown room-wide stream belongs to a membership of the room.
             return []
         self._streams[stream] = StreamCursor(position)
         if cursor is not None and position.sequence > 1:
@@ -214,18 +214,18 @@ class Cursors:
         return [envelope]
 
     def can_replay(self, stream: Address, envelope: Envelope, *, is_own_stream: bool) -> bool:
-        """Whether an event that is not taken now will come with the next join."""
+        """Whether an event that is skipped now will be replayed by the next join."""
         return Position.of(envelope) is not None and (is_own_stream or stream in self._streams)
 
     def mark_own(self, sequence: int, epoch: str) -> list[Envelope]:
-        """An ack of an own publish. The epoch names the stream: it is a random id of its incarnation."""
+        """Handles the ack of an own publish. The epoch identifies the stream: it is a random id."""
         for cursor in self._streams.values():
             if cursor.epoch == epoch:
                 return cursor.own(sequence)
         return []
 
     def gap(self, stream: Address) -> list[Envelope | Reset]:
-        """The server's word that a stream has a hole here: answers the reset, and what was held back for it."""
+        """Handles the server's notice of a gap in a stream: returns the reset, and the held-back messages."""
         cursor = self._streams.get(stream)
         reason: ResetReason = "history_gap"
         if cursor is None:
@@ -234,12 +234,12 @@ class Cursors:
 
 
 def is_unknown(joined: Joined) -> bool:
-    """Whether the server could not tell where any stream stands: its storage is away."""
+    """Whether the server could not report any stream position: its storage is unavailable."""
     return joined.recovered is False and joined.position is None and not joined.positions
 
 
 def _told(address: Address, joined: Joined) -> dict[str, Position]:
-    """Where the server says that the streams stand."""
+    """The stream positions reported by the server."""
     told = dict(joined.positions)
     if not told and joined.position is not None:
         told[address.channel] = joined.position

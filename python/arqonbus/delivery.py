@@ -1,4 +1,4 @@
-"""Messages of a group, and the answers that they are owed: done, again, longer, never."""
+"""Group deliveries and their acknowledgement: ack, nack, extend, reject."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .envelope import Envelope, JsonObject
 from .errors import ArqonBusError, BusError, LeaseLost, invalid_argument
 from .outgoing import SendCommand
 
-#: Tokens that one command may carry.
+#: Maximum tokens per command.
 _MAX_TOKENS = 500
-#: Wait after a refusal for the rate that names none, seconds.
+#: Default pause after a rate limit refusal, in seconds.
 _DEFAULT_PAUSE = 1.0
 
 Verb = Literal["ack", "nack", "extend", "reject"]
-#: Sends one answer; the future ends when the server has taken it.
+#: Sends one answer; the future completes when the server has accepted it.
 Settle = Callable[[Verb, str, JsonObject], "asyncio.Future[None]"]
 
 
 class Delivery(Envelope):
-    """A message that a group has handed to this client, on a lease: nobody else has it until the lease ends.
+    """A message delivered to this client by a group, under a lease: no other member gets it until the lease expires.
 
-    It is answered once, with :meth:`ack`, :meth:`nack` or :meth:`reject`. Without an answer it is handed out again when
-    ``deadline`` is over. An answer that comes too late raises :class:`LeaseLost`.
+    It is answered once, with :meth:`ack`, :meth:`nack` or :meth:`reject`. Unanswered messages are redelivered after
+    ``deadline``. A late answer raises :class:`LeaseLost`.
 
     >>> async for message in client.subscribe("orders:new", group="billing", manual_ack=True):
     ...     await bill(message["payload"])
@@ -37,12 +37,12 @@ class Delivery(Envelope):
     def __init__(self, envelope: Envelope, settle: Settle):
         super().__init__(envelope)
         self._settle = settle
-        #: What it was answered with; None as long as it was not.
+        #: How it was answered; None while unanswered.
         self.answered: Verb | None = None
 
     @property
     def group(self) -> str:
-        """The group that it comes from.
+        """The group that delivered it.
 
         >>> message.group
         'billing'
@@ -51,7 +51,7 @@ class Delivery(Envelope):
 
     @property
     def attempt(self) -> int:
-        """How often it was handed out, this time included.
+        """The delivery attempt, starting at 1.
 
         >>> if message.attempt > 1:
         ...     undo_what_was_done_halfway(message)
@@ -60,53 +60,53 @@ class Delivery(Envelope):
 
     @property
     def deadline(self) -> str:
-        """When the lease ends, RFC 3339; :meth:`extend` moves it without changing this.
+        """When the lease expires, RFC 3339; :meth:`extend` renews the lease without changing this.
 
         >>> print(message.deadline)
         """
         return str(self._facts.get("deadline", ""))
 
     async def ack(self) -> None:
-        """It is done; the group does not hand it out any more. Raises :class:`LeaseLost`.
+        """Acknowledges the message; it is not delivered again. Raises :class:`LeaseLost`.
 
         >>> await message.ack()
         """
         await self.conclude("ack")
 
     async def nack(self, *, delay_seconds: float | None = None, reason: str | None = None) -> None:
-        """It could not be done now: it is handed out again, after ``delay_seconds`` or the group's own backoff.
+        """Rejects the message for now: it is redelivered after ``delay_seconds`` or the group's own backoff.
 
         >>> await message.nack(delay_seconds=30, reason="the printer is out of paper")
         """
         await self.conclude("nack", delay_seconds=delay_seconds, reason=reason)
 
     async def reject(self, reason: str) -> None:
-        """It can never be done: it becomes a dead letter at once.
+        """Rejects the message permanently: it becomes a dead letter immediately.
 
         >>> await message.reject("there is no such order")
         """
         await self.conclude("reject", reason=reason)
 
     async def extend(self) -> None:
-        """Begins the lease anew, for work that takes longer. Raises :class:`LeaseLost`.
+        """Renews the lease, for long-running work. Raises :class:`LeaseLost`.
 
         >>> await message.extend()
         """
         if self.answered is not None:
             raise self._answered()
-        # Two that ask at the same moment wait for one answer.
+        # Concurrent callers share one command.
         await asyncio.shield(self._settle("extend", self.token, {}))
 
     @property
     def token(self) -> str:
-        """The proof that this client holds it.
+        """The lease token.
 
         >>> await client.command("delivery.ack", tokens=[message.token])
         """
         return str(self._facts.get("token", ""))
 
     def conclude(self, verb: Verb, **details: float | str | None) -> asyncio.Future[None]:
-        """Sends the answer, which only the first one is."""
+        """Sends the answer. Raises if the message was already answered."""
         if self.answered is not None:
             raise self._answered()
         self.answered = verb
@@ -122,20 +122,20 @@ class Delivery(Envelope):
 
 
 class Settlements:
-    """Answers to deliveries on their way.
+    """Batches and sends the answers to deliveries.
 
-    What is answered in one turn of the event loop is one command, and so is all that is answered while the one before
-    it is on its way. One that the server refuses for the rate is sent again.
+    Answers of one event loop turn, and those given while the previous command is pending, are sent as one command. A
+    rate-limited command is sent again.
     """
 
     def __init__(self, send_command: SendCommand):
         self._send_command = send_command
-        #: By what they say: answers that wait for their command.
+        #: Answers waiting to be sent, by verb and details.
         self._waiting: dict[str, _Answers] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
 
     def settle(self, verb: Verb, token: str, details: JsonObject) -> asyncio.Future[None]:
-        """Sends an answer. The future fails with :class:`LeaseLost`, or with what became of the line."""
+        """Sends an answer. The future fails with :class:`LeaseLost`, or with the connection error."""
         loop = asyncio.get_running_loop()
         key = repr((verb, sorted(details.items())))
         waiting = self._waiting.get(key)
@@ -145,9 +145,9 @@ class Settlements:
         return waiting.answers.setdefault(token, loop.create_future())
 
     async def idle(self) -> None:
-        """Waits until everything is answered."""
+        """Waits until all answers are sent and settled."""
         while self._waiting or self._sending:
-            # What is to be sent is sent in the next turn.
+            # Pending answers are sent in the next turn of the event loop.
             await asyncio.sleep(0)
             if self._sending:
                 await asyncio.wait(tuple(self._sending.values()))
@@ -175,7 +175,7 @@ class Settlements:
                 batch.settle(error.details.get("lost") or args["tokens"])
             except ArqonBusError as error:
                 if isinstance(error, BusError) and error.code == "RATE_LIMITED":
-                    # At the latest when the leases are over, the server says so.
+                    # This ends at the latest when the leases expire: the server then reports them as lost.
                     await asyncio.sleep(error.retry_after or _DEFAULT_PAUSE)
                     continue
                 batch.fail(error)
@@ -188,7 +188,7 @@ class Settlements:
 
 
 class _Answers:
-    """Answers that say the same, by token."""
+    """Answers with the same verb and details, by token."""
 
     def __init__(self, verb: Verb, details: JsonObject):
         self.verb = verb
@@ -196,7 +196,7 @@ class _Answers:
         self.answers: dict[str, asyncio.Future[None]] = {}
 
     def take(self, count: int) -> _Answers:
-        """The first of them, which are no longer here."""
+        """Removes and returns the first ``count`` answers."""
         taken = _Answers(self.verb, self.details)
         for token in list(self.answers)[:count]:
             taken.answers[token] = self.answers.pop(token)
@@ -219,5 +219,5 @@ class _Answers:
 def _fail(answer: asyncio.Future[None], error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)
-        # Nobody may be waiting for it.
+        # Mark the exception as retrieved: the future may have no waiter.
         answer.exception()

@@ -1,4 +1,4 @@
-"""Makes connections: who the client says it is, its token, and the welcome that it is owed."""
+"""Opens connections, with the client's identity and token, and reads the welcome."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .tokens import TokenSource
 
 @dataclass
 class Identity:
-    """What the client tells of itself in the query; ``identify`` changes it for later connections too."""
+    """What the client sends about itself in the query; ``identify`` changes it for later connections too."""
 
     client_key: str
     client_type: ClientType | None = None
     screen_name: str | None = None
     avatar: str | None = None
     personality: str | None = None
-    #: Who the client is to a server without authentication.
+    #: Subject of the client on a server without authentication.
     subject: str | None = None
 
     def to_query(self) -> dict[str, str]:
@@ -34,12 +34,12 @@ class Identity:
 
 
 class Dialer:
-    """Opens one connection after the other to the same bus, as the same client."""
+    """Opens successive connections to the same bus, as the same client."""
 
     def __init__(
         self, urls: Sequence[str], endpoint: Endpoint, identity: Identity, tokens: TokenSource, opener: Opener
     ):
-        """:param urls: addresses of the bus; each failure moves on to another"""
+        """:param urls: URLs of the bus; each failure moves on to the next"""
         if not urls:
             raise invalid_argument('"url" names no address; write ws://HOST:PORT or wss://HOST.')
         self.addresses = Addresses(urls)
@@ -50,17 +50,17 @@ class Dialer:
 
     @property
     def timeout(self) -> float:
-        """Seconds that a connection may take."""
+        """Connect timeout in seconds."""
         return self._endpoint.timeout
 
     @property
     def subject(self) -> str | None:
-        """Who the client calls itself, by its option or in the address; without authentication the server takes it."""
+        """The subject set by option or in the URL; a server without authentication accepts it."""
         in_address = dict(parse_qsl(urlsplit(self.addresses.current).query)).get("subject")
         return in_address or self.identity.subject
 
     async def dial(self) -> tuple[Line, Envelope, str]:
-        """Connects and reads the welcome; answers its text too."""
+        """Connects and reads the welcome; returns its text too."""
         try:
             token = await asyncio.wait_for(self.tokens.current(), self.timeout)
         except (TimeoutError, asyncio.TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""Where and how to connect, and what a refusal to connect means."""
+"""Connection endpoints, and the meaning of refused connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .errors import AuthenticationError, ConnectError
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and how to connect. ``query`` adds to the URL's own parameters, which win.
+    """Connection settings. ``query`` adds to the URL's own parameters, which take precedence.
 
     >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100", query={"screen_name": "Ada"}))
     """
@@ -31,7 +31,7 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """The URL with its whole query. Raises :class:`ConnectError` for what is no address.
+        """The URL with its whole query. Raises :class:`ConnectError` for an invalid URL.
 
         >>> Endpoint("ws://127.0.0.1:9100", query={"screen_name": "Ada"}).address
         'ws://127.0.0.1:9100?screen_name=Ada'
@@ -46,7 +46,7 @@ class Endpoint:
 
 
 def refusal(status: int, retry_after: str, body: bytes) -> ConnectError:
-    """What an HTTP answer means that is no connection; ``retryable`` says what it means for a first one."""
+    """Converts an HTTP error response to an exception; ``retryable`` applies to a first connection."""
     details: dict[str, Any] = {"status": status}
     if re.fullmatch("[0-9]{1,9}", retry_after):
         details["retry_after"] = int(retry_after)

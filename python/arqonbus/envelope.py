@@ -1,4 +1,4 @@
-"""The frames of the wire as Python sees them (PROTOCOL section 2). Nothing here knows the rest of the package."""
+"""Wire frames in Python (PROTOCOL section 2). This module imports nothing else from the package."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ClientType = Literal["human", "ai-agent", "dashboard", "service"]
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sent a message, as the server knows it: nobody can claim to be somebody else.
+    """The sender of a message, as verified by the server; it cannot be forged.
 
-    ``subject`` is who the token names, ``name`` how it calls itself on screen; both may be missing.
+    ``subject`` comes from the token, ``name`` is the screen name; both may be missing.
 
     >>> message.sender
     Sender(subject='ada', name='Ada', type='human', role='user')
@@ -38,7 +38,7 @@ class Sender:
 class Envelope(dict[str, Any]):
     """One frame as received: a ``dict``.
 
-    ``version``, ``id``, ``type``, ``from``, ``timestamp`` and ``payload`` are always there. ``room``, ``channel``,
+    ``version``, ``id``, ``type``, ``from``, ``timestamp`` and ``payload`` are always present. ``room``, ``channel``,
     ``to``, ``command``, ``args``, ``request_id``, ``status``, ``error``, ``error_code``, ``ack`` and ``metadata``
     depend on the ``type``.
 
@@ -60,7 +60,7 @@ class Envelope(dict[str, Any]):
 
     @property
     def sender(self) -> Sender | None:
-        """Who sent it; None for what the server says itself, and from a server that does not tell.
+        """The sender; None for the server's own messages, and from a server that does not send it.
 
         >>> print(message.sender.subject)
         """
@@ -73,7 +73,7 @@ _counter = count(1)
 
 
 def new_id() -> str:
-    """A fresh envelope id, unique across processes: random bits for this process, a counter within it.
+    """Returns a new envelope id, unique across processes: random bits per process, plus a counter.
 
     >>> id = new_id()
     >>> await client.publish("science:explore", {"n": 1}, id=id)
@@ -82,5 +82,5 @@ def new_id() -> str:
 
 
 def new_client_key() -> str:
-    """A secret of 32 characters by which the server knows this client again after a reconnect."""
+    """A secret of 32 characters that identifies this client to the server after a reconnect."""
     return secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""What goes wrong, as exceptions. Every one has ``code``, ``retryable`` and ``details``."""
+"""Exceptions. Every one has ``code``, ``retryable`` and ``details``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class ArqonBusError(Exception):
     """Base of everything this package raises.
 
     ``code`` is a stable name to branch on, ``retryable`` says whether the same request may succeed later, and
-    ``details`` holds the facts (``field``, ``expected``, ``retry_after_ms``, ...). By itself it is what is refused
-    before it is sent: ``INVALID_ARGUMENT``, ``MESSAGE_TOO_LARGE``, ``ID_IN_USE``, ``OUTCOME_UNKNOWN``,
-    ``FEATURE_MISSING``.
+    ``details`` holds the facts (``field``, ``expected``, ``retry_after_ms``, ...). The base class itself is raised for
+    what the client rejects before sending: ``INVALID_ARGUMENT``, ``MESSAGE_TOO_LARGE``, ``ID_IN_USE``,
+    ``OUTCOME_UNKNOWN``, ``FEATURE_MISSING``.
 
     >>> try:
     ...     await client.publish("science:explore", {"n": 1})
@@ -42,12 +42,12 @@ class BusError(ArqonBusError):
     ...     print(error.code, error.details, error.retry_after)
     """
 
-    #: The command that was refused; empty when it was a message.
+    #: The command that was refused; empty for a message.
     command: str = ""
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before the next try (``RATE_LIMITED``); None when the server names no time.
+        """Seconds to wait before the next try (``RATE_LIMITED``); None when the server gives no time.
 
         >>> await asyncio.sleep(error.retry_after or 1.0)
         """
@@ -81,10 +81,10 @@ class CommandError(BusError):
 
 
 class LeaseLost(CommandError):
-    """``LEASE_LOST``: what was held is no longer held, and others may have it by now.
+    """``LEASE_LOST``: the lease is no longer held, and others may hold it by now.
 
-    For a message of a group its lease had ended before the answer came: it is handed out again, to whoever is free. For
-    ``client.leases`` the lease has expired or was released.
+    For a message of a group, its lease expired before it was acknowledged: it is redelivered to any free member. For
+    ``client.leases``, the lease has expired or was released.
 
     >>> try:
     ...     await message.ack()
@@ -94,7 +94,7 @@ class LeaseLost(CommandError):
 
 
 class NoResponders(BusError):
-    """``NO_RESPONDERS``: a request found nobody who answers requests there. It may succeed later.
+    """``NO_RESPONDERS``: nobody serves requests at this address. The request may succeed later.
 
     >>> try:
     ...     reply = await client.request("calc:add", {"numbers": [1, 2]})
@@ -104,7 +104,7 @@ class NoResponders(BusError):
 
 
 class MailboxFull(BusError):
-    """``MAILBOX_FULL``: too much waits in the mailbox already, and nothing of this message was stored there.
+    """``MAILBOX_FULL``: the mailbox is full, and nothing of this message was stored there.
 
     >>> try:
     ...     await client.send("@ada", {"text": "hello"})
@@ -114,7 +114,7 @@ class MailboxFull(BusError):
 
 
 class LoopDetected(BusError):
-    """``LOOP_DETECTED``: messages have caused each other too many times in a row.
+    """``LOOP_DETECTED``: the chain of messages that caused each other is too long.
 
     >>> try:
     ...     await client.publish("science:explore", answer)
@@ -124,7 +124,7 @@ class LoopDetected(BusError):
 
 
 class SchemaMismatch(BusError):
-    """``SCHEMA_MISMATCH``: the payload is not what the rule of the channel asks for; ``details`` names the field.
+    """``SCHEMA_MISMATCH``: the payload violates the schema of the channel's rule; ``details`` names the field.
 
     >>> try:
     ...     await client.publish("orders:new", {"amount": "many"})
@@ -134,9 +134,9 @@ class SchemaMismatch(BusError):
 
 
 class RequestFailed(ArqonBusError):
-    """Another client answered a request with a failure, or is to be answered with one. Also ``RequestError``.
+    """A failure reply to a request, received or to be sent. Also ``RequestError``.
 
-    A request handler raises one to answer with this ``code`` and message; :meth:`ArqonBusClient.request` raises one.
+    A request handler raises it to reply with this ``code`` and message; :meth:`ArqonBusClient.request` raises it.
 
     >>> @client.on_request
     ... def divide(payload, message):
@@ -152,10 +152,10 @@ class RequestFailed(ArqonBusError):
 
 
 class ConnectError(ArqonBusError):
-    """There is no line: no connection came about (``CONNECTION_FAILED``, ``TOKEN_FAILED``, or what the server said).
+    """Connecting failed (``CONNECTION_FAILED``, ``TOKEN_FAILED``, or the server's error code).
 
-    ``details["status"]`` is the HTTP status when there was an answer, ``details["retry_after"]`` the seconds it asked
-    to wait.
+    ``details["status"]`` is the HTTP status when there was a response, ``details["retry_after"]`` the requested wait in
+    seconds.
 
     >>> try:
     ...     await client.connect()
@@ -177,7 +177,7 @@ class ConnectError(ArqonBusError):
 
 
 class AuthenticationError(ConnectError):
-    """The token is missing, expired or refused, and no other can be had: HTTP 401, or close code 4401.
+    """The token is missing, expired or refused, and no other is available: HTTP 401, or close code 4401.
 
     >>> try:
     ...     await client.connect()
@@ -187,11 +187,11 @@ class AuthenticationError(ConnectError):
 
 
 class ConnectionClosed(ConnectError):
-    """The connection ended and is not coming back, or ended before the answer to this request came.
+    """The connection ended permanently, or before the response to this request arrived.
 
     ``code`` is ``CONNECTION_LOST``, ``CLOSED`` when the client was closed, ``NOT_CONNECTED`` before it was connected;
-    ``close_code`` is the WebSocket close code. With ``retryable`` the client is reconnecting: the request may be made
-    again, and whether it took effect is unknown.
+    ``close_code`` is the WebSocket close code. With ``retryable`` the client is reconnecting: the request may be
+    retried, and whether it took effect is unknown.
 
     >>> try:
     ...     await client.create_channel("science:new")
@@ -207,7 +207,7 @@ class ConnectionClosed(ConnectError):
 
 
 class RequestTimeout(ArqonBusError, TimeoutError):
-    """No answer in time. ``code`` is ``TIMEOUT``; ``id`` is the id of the request, if one was sent.
+    """No response in time. ``code`` is ``TIMEOUT``; ``id`` is the id of the request, if one was sent.
 
     Whether the request took effect is unknown. A publish may be repeated with the same ``id`` within 120 seconds: the
     server stores and delivers it once.
@@ -224,7 +224,7 @@ class RequestTimeout(ArqonBusError, TimeoutError):
 
 
 class QueueFullError(ArqonBusError):
-    """What waits to be sent has reached the limit of messages or bytes of the option ``queue``.
+    """The send queue has reached the limit of messages or bytes set by the option ``queue``.
 
     >>> try:
     ...     await client.publish("science:explore", {"n": 1})
@@ -241,7 +241,7 @@ StreamState = Literal["complete", "cancelled", "failed", "orphaned"]
 
 
 class StreamError(ArqonBusError):
-    """A stream that was read has ended as ``failed`` or ``orphaned``: what came before is all there is of it.
+    """The stream being read ended as ``failed`` or ``orphaned``: its text may be incomplete.
 
     ``code`` is ``STREAM_ENDED``, ``state`` says how it ended.
 
@@ -259,10 +259,10 @@ class StreamError(ArqonBusError):
 
 
 class StreamReset(ArqonBusError):
-    """Messages of a subscription were lost for good; state built from them must be loaded anew.
+    """Messages of a subscription were lost; state built from them must be reloaded.
 
-    Raised at the place of the loss by an iteration that was given no ``on_reset``. The subscription goes on: iterate
-    again for what follows. ``code`` is ``STREAM_RESET``.
+    Raised by an iteration without ``on_reset``, at the place of the loss. The subscription continues: iterate again for
+    what follows. ``code`` is ``STREAM_RESET``.
 
     >>> try:
     ...     message = await subscription.receive()
@@ -283,7 +283,7 @@ _KINDS: dict[str, type[BusError]] = {
     "SCHEMA_MISMATCH": SchemaMismatch,
 }
 
-#: The names that the TypeScript client has for the same errors.
+#: The TypeScript client's names for the same errors.
 RefusedError = BusError
 RequestError = RequestFailed
 
@@ -292,7 +292,7 @@ def closed_error(close_code: int | None = None) -> ConnectionClosed:
     return ConnectionClosed("The client is closed; make a new one.", code="CLOSED", close_code=close_code)
 
 
-#: The server at the other end does not offer what was asked for.
+#: The server does not support a required feature.
 FEATURE_MISSING = "FEATURE_MISSING"
 
 

@@ -1,4 +1,4 @@
-"""The same session without a WebSocket: server-sent events for what comes, posts for what is sent."""
+"""A session without a WebSocket: server-sent events for incoming frames, POST requests for outgoing ones."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .http_body import HttpError
 from .server_events import EventTooLong, ServerEvent, ServerEvents
 from .session_posts import SessionPosts, fields_of, headers_of, parsed, refusal_of
 
-#: What the stream's query takes of the WebSocket's.
+#: Query parameters of the WebSocket that also apply to the stream.
 _KNOWN = ("client_type", "screen_name", "avatar", "personality", "client_key", "subject", "tenant")
-#: The longest id of a session that is believed.
+#: Maximum length of a session id.
 _MAX_SESSION = 256
 _GOING_AWAY = 1001
 
 
 class EventStream:
-    """An open stream of events, and the posts beside it. All failures are this package's exceptions.
+    """An open event stream and its POST requests. All failures are this package's exceptions.
 
     >>> stream = await EventStream.open(Endpoint("ws://127.0.0.1:9100"))
     >>> welcome = await stream.receive_text()
@@ -40,14 +40,14 @@ class EventStream:
         self._ended: tuple[int, str] | None = None
         self._received = 0
         self._told = 0
-        #: When the last whole message came, and when anything did, in seconds of the loop's clock.
+        #: When the last whole message arrived, and when any data did, in event loop time (seconds).
         self.last_message = self.last_received = asyncio.get_running_loop().time()
 
     @classmethod
     async def open(cls, endpoint: Endpoint, http: str | None = None) -> EventStream:
-        """Connects. Raises what :meth:`Connection.open` raises.
+        """Connects. Raises the same errors as :meth:`Connection.open`.
 
-        :param http: where the bus answers HTTP; the origin of the WebSocket's address unless given
+        :param http: HTTP URL of the bus; defaults to the origin of the WebSocket's URL
         """
         try:
             site = Site.of(http or endpoint.url)
@@ -66,7 +66,7 @@ class EventStream:
     @classmethod
     async def _open(cls, endpoint: Endpoint, site: Site) -> EventStream:
         if site.scheme == "https" and endpoint.ssl is None:
-            # Once for the stream and all of its posts: reading the certificates of the system takes long.
+            # Create it once for the stream and all POSTs: loading the system certificates is slow.
             endpoint = replace(endpoint, ssl=create_default_context())
         line = await HttpLine.open(site, endpoint.ssl)
         try:
@@ -84,24 +84,24 @@ class EventStream:
 
     @property
     def has_partial(self) -> bool:
-        """Whether a part of a large message is there."""
+        """Whether part of a large message has arrived."""
         return self._reading.waiting_bytes > PARTIAL_BYTES
 
     def is_receiving(self) -> bool:
-        """Whether a large message is arriving, and more of it has come since this was last asked."""
+        """Whether a large message is arriving, and more of it has arrived since the last call."""
         is_receiving = self.has_partial and self._received > self._told
         self._told = self._received
         return is_receiving
 
     async def send_text(self, text: str) -> None:
-        """Takes a frame to be posted, and waits while too much waits. Raises :class:`ConnectionClosed`."""
+        """Queues a frame for posting, and waits while the queue is full. Raises :class:`ConnectionClosed`."""
         if self._ended is None:
             await self._posts.send(text)
         if self._ended is not None:
             raise self._closed()
 
     async def receive_text(self) -> str:
-        """The next frame. Raises :class:`ConnectionClosed` when there is none any more. May be cancelled."""
+        """Returns the next frame. Raises :class:`ConnectionClosed` once the stream has ended. May be cancelled."""
         while True:
             while self._events and self._ended is None:
                 event = self._events.popleft()
@@ -127,17 +127,17 @@ class EventStream:
                 self._end(1006, str(error))
 
     async def close(self) -> None:
-        """Posts what waits, ends the session with 1000. May be called again."""
+        """Posts the queued frames and ends the session with 1000. May be called again."""
         if self._ended is None:
             await self._posts.leave()
         self._end(1000, "")
 
     def abort(self) -> None:
-        """Drops the line without a word: it is dead."""
+        """Drops a dead connection without notifying the server."""
         self._end(1006, "")
 
     def _greet(self, text: str) -> None:
-        """The welcome names what to post to."""
+        """Starts the posts with the session named in the welcome."""
         payload = fields_of(fields_of(parsed(text)).get("payload"))
         session, most = payload.get("session"), fields_of(payload.get("limits")).get("max_message_bytes")
         if not isinstance(session, str) or not 0 < len(session) <= _MAX_SESSION:
@@ -152,7 +152,7 @@ class EventStream:
         self._ended = (code, reason)
         self._events.clear()
         self._posts.stop()
-        # Whoever reads is woken by it.
+        # This wakes the reader.
         self._line.abort()
 
     def _closed(self) -> ConnectionClosed:

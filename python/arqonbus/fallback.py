@@ -1,4 +1,4 @@
-"""How a client opens its line: with a WebSocket, and where none gets through with an event stream instead."""
+"""Opens connections: by WebSocket, or by an event stream where WebSockets are blocked."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from .http1 import Site
 from .line import Line
 from .reconnect import plan_after
 
-#: Where the bus answers HTTP; None for the origin of the WebSocket's address, False for no fallback.
+#: HTTP URL of the bus; None for the origin of the WebSocket's URL, False for no fallback.
 Http = str | Literal[False] | None
 
-#: Handshakes that have to fail before another way is tried; one is enough where it was needed before.
+#: Failed handshakes before the fallback is tried; one is enough where it was needed before.
 _ATTEMPTS = 2
-#: The same where a WebSocket was open before: there it is the line that is down, unless the network has changed.
+#: The same where a WebSocket has worked before: there the network is probably down, unless it has changed.
 _ATTEMPTS_AFTER_SUCCESS = 10
-#: The share of the time to connect that one handshake may take without an answer.
+#: Fraction of the connect timeout for one handshake.
 _SHARE = 0.25
-#: Statuses that say nothing about upgrades.
+#: Statuses that do not indicate a blocked upgrade.
 _BUSY_OR_UNKNOWN = (401, 429, 503)
-#: Faults of a line on which nothing else would get through either.
+#: Network errors on which the fallback would fail too.
 _NO_LINE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 
 
 @dataclass
 class _Origin:
-    """What is known of one origin."""
+    """What is known about one origin."""
 
-    #: Only the stream came through the last time.
+    #: Only the event stream worked the last time.
     is_blocked: bool = False
-    #: A WebSocket was open there before.
+    #: A WebSocket has worked there before.
     has_worked: bool = False
-    #: Handshakes that failed since then.
+    #: Failed handshakes since then.
     failures: int = 0
 
 
 class Opener:
-    """Opens lines. What the bus itself refuses is refused either way, and is not tried again.
+    """Opens connections. A refusal by the bus itself is final: the fallback is not tried.
 
     >>> line, welcome = await Opener().open(Endpoint("ws://127.0.0.1:9100"))
     """
 
     def __init__(self, http: Http = None):
-        """Raises ``INVALID_ARGUMENT`` for what is no address of HTTP.
+        """Raises ``INVALID_ARGUMENT`` for an invalid HTTP URL.
 
-        :param http: where the bus answers HTTP; None for the origin of the WebSocket's address, False for no fallback
+        :param http: HTTP URL of the bus; None for the origin of the WebSocket's URL, False for no fallback
         """
         if isinstance(http, str):
             try:
@@ -94,7 +94,7 @@ class Opener:
         try:
             opened = await _greeted(EventStream.open(rest, self._http or None), rest)
         except ConnectError as error:
-            # What the bus says about the stream is said about this client; what a proxy says is not.
+            # The bus's own refusal of the stream applies to this client; that of a proxy does not.
             if isinstance(error, AuthenticationError) or error.code != "CONNECTION_FAILED":
                 raise
             raise refused from error
@@ -103,7 +103,7 @@ class Opener:
 
 
 async def _greeted(opening: Awaitable[Line], endpoint: Endpoint) -> tuple[Line, str]:
-    """A line that has brought its first frame: some proxies answer for a server that they do not reach."""
+    """Waits for the first frame: some proxies accept connections for a server that they cannot reach."""
     loop = asyncio.get_running_loop()
     due = loop.time() + endpoint.timeout
     line = await opening
@@ -123,9 +123,9 @@ async def _greeted(opening: Awaitable[Line], endpoint: Endpoint) -> tuple[Line, 
 
 
 def _may_be_blocked(error: ConnectError) -> bool:
-    """Whether a proxy may have kept the upgrade from the bus, which would have named an error code."""
+    """Whether a proxy may have blocked the upgrade: a refusal by the bus has an error code."""
     if error.status is not None:
-        # A redirect is refused whatever it is for, and of a server that is busy a stream would ask too much as well.
+        # A redirect would be refused by the fallback too, and a busy server could not serve a stream either.
         return error.code == "CONNECTION_FAILED" and error.status >= 400 and error.status not in _BUSY_OR_UNKNOWN
     cause = error.__cause__
     if isinstance(cause, ConnectionClosed):
@@ -136,5 +136,5 @@ def _may_be_blocked(error: ConnectError) -> bool:
 def _is_no_line(cause: BaseException | None) -> bool:
     if isinstance(cause, socket.gaierror | ssl.SSLError):
         return True
-    # Of several addresses that all failed only the text is left.
+    # When several addresses all failed, only the error text is left.
     return isinstance(cause, OSError) and (cause.errno in _NO_LINE or "Connect call failed" in str(cause))

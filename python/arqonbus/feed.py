@@ -1,4 +1,4 @@
-"""Messages on their way from the reader of a connection to a taker, with every loss told at its place."""
+"""Message queues between the connection's reader and a consumer, with every loss reported in order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .results import Reset
 
 T = TypeVar("T")
 
-#: Told of a loss. May be a coroutine function: the messages after the loss wait for it.
+#: Called on a loss. May be a coroutine function: it is awaited before the messages after the loss.
 OnReset = Callable[[Reset], Awaitable[None] | None]
 
 
 class AsyncQueue(Generic[T]):
-    """Items in order for any number of takers; none is lost when a taker is cancelled or times out.
+    """A queue for any number of consumers; no item is lost when a consumer is cancelled or times out.
 
-    ``asyncio.Queue.get`` under a timeout can lose an item on the Python versions supported here, and it cannot end.
+    ``asyncio.Queue.get`` under a timeout can lose an item on the supported Python versions, and it cannot be ended.
     """
 
     def __init__(self) -> None:
@@ -31,20 +31,20 @@ class AsyncQueue(Generic[T]):
         return len(self._items)
 
     def put(self, item: T) -> None:
-        """Adds an item, however many there are: who puts decides what to do about it."""
+        """Adds an item. Unbounded: the caller enforces limits."""
         self._items.append(item)
         self._wake()
 
     def drop_first(self) -> None:
-        """Forgets the oldest item."""
+        """Drops the oldest item."""
         self._items.popleft()
 
     def clear(self) -> None:
-        """Forgets everything that was not taken."""
+        """Drops all items."""
         self._items.clear()
 
     def end(self, error: BaseException) -> None:
-        """No more will come: takers get what is there, and then ``error``."""
+        """Ends the queue: consumers get the remaining items, and then ``error``."""
         if self._end is None:
             self._end = error
         while self._waiters:
@@ -63,7 +63,7 @@ class AsyncQueue(Generic[T]):
             try:
                 await asyncio.wait((waiter,), timeout=remaining)
             except asyncio.CancelledError:
-                # The wake-up was meant for somebody who still waits.
+                # Pass the wake-up on to another waiter.
                 if waiter.done() and self._items:
                     self._wake()
                 raise
@@ -83,7 +83,7 @@ class AsyncQueue(Generic[T]):
 
 
 class Feed(Generic[T]):
-    """A queue of messages that knows when it is full. ``name`` is what an overflow is reported of."""
+    """A bounded message queue. ``name`` identifies it in overflow reports."""
 
     def __init__(self, name: str, limit: int, on_reset: OnReset | None):
         self._name = name
@@ -91,9 +91,9 @@ class Feed(Generic[T]):
         self._queue: AsyncQueue[T | Reset] = AsyncQueue()
         self._on_reset = on_reset
         self._overflown = False
-        #: Told when half of a feed that was full is free again.
+        #: Called when a feed that was full is half empty again.
         self.on_room: Callable[[], None] | None = None
-        #: Messages lost for good because nobody took them in time.
+        #: Messages dropped because the consumer was too slow.
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class Feed(Generic[T]):
         return len(self._queue) >= self._limit
 
     def deliver(self, item: T | Reset) -> None:
-        """Adds a message; a full feed drops it and tells a :class:`Reset`, once for all that are dropped in a row."""
+        """Adds a message; a full feed drops it and adds one :class:`Reset` per run of dropped messages."""
         if isinstance(item, Reset) or not self.full:
             self._overflown = False
             self._queue.put(item)
@@ -115,18 +115,18 @@ class Feed(Generic[T]):
             self._queue.put(Reset(self._name, "overflow"))
 
     def hold(self, item: T | Reset) -> None:
-        """Adds a message, full or not."""
+        """Adds a message, even to a full feed."""
         self._queue.put(item)
 
     def hold_newest(self, item: T | Reset) -> None:
-        """Adds a message; a full feed loses its oldest one for it."""
+        """Adds a message; a full feed drops its oldest one."""
         self._queue.put(item)
         if len(self._queue) > self._limit:
             self._queue.drop_first()
             self.dropped += 1
 
     async def take(self, timeout: float | None = None) -> T:
-        """The next message. A loss on the way goes to ``on_reset``; without one :class:`StreamReset` is raised."""
+        """Returns the next message. A loss is passed to ``on_reset``; without it, :class:`StreamReset` is raised."""
         while True:
             item = await self._queue.take(timeout)
             if self.on_room is not None and len(self._queue) <= self._limit // 2:
@@ -140,5 +140,5 @@ class Feed(Generic[T]):
                 await result
 
     def end(self, error: BaseException) -> None:
-        """Takers get what is there, and then ``error``."""
+        """Ends the feed: consumers get the remaining messages, and then ``error``."""
         self._queue.end(error)

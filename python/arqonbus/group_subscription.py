@@ -1,4 +1,4 @@
-"""Sharing the messages of a place with the other members of a group: each message goes to one of them."""
+"""Group subscriptions: each message goes to one member of a consumer group."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .roster import Roster
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Messages that the server hands to one member before it has answered any of them.
+#: Default maximum of unacknowledged deliveries per member.
 PREFETCH = 16
 _MAX_PREFETCH = 1_000
 
-#: Gets every message; the next one waits for a coroutine function.
+#: Called with every delivery; a coroutine function is awaited before the next one.
 OnDelivery = Callable[[Delivery], Awaitable[None] | None]
-#: Where the group is; a mailbox is known once the server has greeted.
+#: Resolves the group's address; a mailbox is known only after the server's welcome.
 Locate = Callable[[], Awaitable[Address]]
 
 log = logging.getLogger("arqonbus")
@@ -44,14 +44,14 @@ class GroupOptions:
     prefetch: int = PREFETCH
     manual_ack: bool = False
     on_message: OnDelivery | None = None
-    #: How many messages the callback may have at a time.
+    #: Maximum concurrent callbacks.
     handlers: int = 1
-    #: What the server has to offer beside groups.
+    #: Server features required in addition to groups.
     needs: frozenset[str] = frozenset()
 
 
 class GroupMembership(Membership):
-    """The membership of a group: what it is handed, and nothing else. It resumes nothing; the group does."""
+    """The membership of a group: it handles only deliveries, and resumes nothing (the server keeps the position)."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class GroupMembership(Membership):
         return False
 
     def lost(self) -> None:
-        # The server gives back at once what a line that broke had.
+        # The server immediately returns the deliveries of a lost connection to the group.
         self._forget()
 
     def offer(self, stream: Address, envelope: Envelope, own: Container[str]) -> None:
@@ -101,15 +101,15 @@ class GroupMembership(Membership):
 
 
 class GroupSubscription:
-    """What a group hands to this client: ``async for message in client.subscribe("orders:new", group="billing")``.
+    """This client's deliveries from a group: ``async for message in client.subscribe(address, group=NAME)``.
 
     The group is joined when the iteration starts, or on entering ``async with``, and left by :meth:`close` or on
-    leaving ``async with``. After a lost line it is joined again; what this client had not answered goes to others.
+    leaving ``async with``. After a lost connection it is rejoined; unacknowledged deliveries go to other members.
 
     Unless ``manual_ack`` is set, a message is acknowledged when the next one is taken, and the last one on leaving
-    ``async with``; an exception that leaves ``async with`` gives it back (``nack``). With ``on_message`` it is
-    acknowledged when the callback is done, and given back when the callback raises. One task takes the messages of a
-    subscription; several tasks need ``manual_ack``.
+    ``async with``; an exception that leaves ``async with`` rejects it (``nack``). With ``on_message`` it is
+    acknowledged when the callback returns, and rejected when it raises. Only one task may iterate a subscription;
+    several tasks need ``manual_ack``.
 
     >>> async with client.subscribe("orders:new", group="billing") as orders:
     ...     async for order in orders:
@@ -127,7 +127,7 @@ class GroupSubscription:
         self._queue: AsyncQueue[Delivery] = AsyncQueue()
         #: Taken by a loop and not answered yet.
         self._in_hand: Delivery | None = None
-        #: How many messages the callback has.
+        #: Number of running callbacks.
         self._busy = 0
         self._idle = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -135,7 +135,7 @@ class GroupSubscription:
         self._draining = False
         self._closed = False
         self._left = False
-        #: The server's answer to the first join; None before it.
+        #: The server's response to the first join; None before it.
         self.joined: Joined | None = None
 
     @property
@@ -158,7 +158,7 @@ class GroupSubscription:
 
     @property
     def result(self) -> Joined | None:
-        """The server's answer to the last join.
+        """The server's response to the last join.
 
         >>> print(subscription.result)
         """
@@ -174,7 +174,7 @@ class GroupSubscription:
         return self._closed
 
     async def open(self) -> Joined:
-        """Joins the group now, rather than with the first message taken. It is made if it is not there.
+        """Joins the group now instead of on the first read. Creates the group if it does not exist.
 
         >>> joined = await subscription.open()
         """
@@ -198,9 +198,9 @@ class GroupSubscription:
             return self.joined
 
     async def close(self) -> None:
-        """Leaves the group. What was not acknowledged goes to other members. May be called again.
+        """Leaves the group. Unacknowledged messages go to other members. May be called again.
 
-        What a callback has in hand may still be answered: then the group is left right after that.
+        A message a callback is processing may still be answered: the group is then left right after that.
 
         >>> await subscription.close()
         """
@@ -213,12 +213,12 @@ class GroupSubscription:
 
     async def _leave(self) -> None:
         if self._membership is not None:
-            # An answer that is on its way must not come after the leave, which gives everything back.
+            # Pending answers must be sent before the leave, which returns all open deliveries.
             await self._settlements.idle()
             await self._roster.leave(self._membership)
 
     async def receive(self, timeout: float | None = None) -> Delivery:
-        """The next message, like the iteration, but raising :class:`RequestTimeout` after ``timeout`` seconds.
+        """Returns the next message, like the iteration. Raises :class:`RequestTimeout` after ``timeout`` seconds.
 
         >>> message = await subscription.receive(timeout=2.0)
         """
@@ -231,9 +231,9 @@ class GroupSubscription:
         return self._in_hand
 
     async def drained(self) -> None:
-        """Takes no more, and waits until what is in hand is answered."""
+        """Stops taking messages, and waits until those in progress are answered."""
         self._draining = True
-        # What waits here goes to the other members.
+        # Buffered messages go to the other members.
         self._queue.clear()
         self._queue.end(StopAsyncIteration())
         while self._busy > 0 or self._is_in_hand:
@@ -263,7 +263,7 @@ class GroupSubscription:
         return await self.receive()
 
     async def _hand_on(self, on_message: OnDelivery) -> None:
-        """Calls back with one message after the other."""
+        """Runs the callback on one message at a time."""
         while True:
             try:
                 message = await self._queue.take()
@@ -279,7 +279,7 @@ class GroupSubscription:
                     await result
             except Exception as error:
                 log.exception("a callback failed")
-                # The text of the error may say what was not meant for others.
+                # The error text may contain private information.
                 self._answer(message, "nack", type(error).__name__)
             else:
                 self._answer(message, "ack")
@@ -296,7 +296,7 @@ class GroupSubscription:
         return message is not None and message.answered is None and not self._options.manual_ack
 
     def _conclude(self, verb: Verb, reason: str | None = None) -> None:
-        """Answers what the loop has in hand, unless that was done by hand."""
+        """Answers the message in the loop, unless the caller already did."""
         message, self._in_hand = self._in_hand, None
         self._idle.set()
         if message is not None and not self._left:
@@ -308,12 +308,12 @@ class GroupSubscription:
 
     def _told(self, answer: asyncio.Future[None]) -> None:
         error = None if answer.cancelled() else answer.exception()
-        # A client that was closed on purpose is nothing to warn of: what it did not acknowledge is handed out again.
+        # No warning when the client was closed on purpose: unacknowledged messages are redelivered.
         if error is not None and getattr(error, "code", None) != "CLOSED":
             log.warning("a message of the group %s of %s was handled, but: %s", self.group, self.address, error)
 
     def _deliver(self, envelope: Envelope) -> None:
-        # A server that hands out more than was asked for is not believed: the rest comes back when its lease is over.
+        # Ignore deliveries beyond the prefetch limit: they are redelivered when their lease expires.
         if self._draining or self._closed:
             return
         if len(self._queue) < self._options.prefetch:

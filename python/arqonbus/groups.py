@@ -1,4 +1,4 @@
-"""The groups of a channel, room or pattern: their settings, their progress, and what nobody could deal with."""
+"""Consumer groups of a channel, room or pattern: settings, progress and dead letters."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .options import wire_time
 from .outgoing import SendCommand
 from .results import Position
 
-#: Where a new group begins: with what comes from now on, with all that is kept, after a position, or at a time.
+#: Where a new group starts: with new messages, with all stored messages, after a position, or at a time.
 Start = Literal["new", "all"] | Position | datetime
 
 _NEEDS = frozenset(["groups"])
 
 
 class Groups:
-    """``client.groups``: durable cursors that several clients work off together.
+    """``client.groups``: consumer groups, durable cursors shared by several clients.
 
-    ``client.subscribe(address, group=NAME)`` takes part in one, and makes it with the defaults if it is not there.
+    ``client.subscribe(address, group=NAME)`` joins a group, and creates it with the defaults if it does not exist.
 
     >>> await client.groups.create("orders:new", "billing", start="all", max_attempts=3)
     """
@@ -47,19 +47,19 @@ class Groups:
         key: str | None = None,
         expires_seconds: float | None = None,
     ) -> JsonObject:
-        """Makes a group and answers its settings. Raises ``CONFLICT`` when it is there with other settings.
+        """Creates a group and returns its settings. Raises ``CONFLICT`` when it exists with other settings.
 
         >>> await client.groups.create("orders:*", "billing", key="metadata.customer", ack_wait_seconds=60)
 
         :param address: a channel, a room (``orders:*``) or a pattern
         :param start: ``new`` (the default), ``all``, a :class:`Position` or a time
-        :param ack_wait_seconds: how long a member has a message (30); after it another one gets it
-        :param max_attempts: after so many (5) it is a dead letter
-        :param backoff_seconds: how long each attempt waits for the next (1, 5, 30)
-        :param max_unacked: messages that all members together have (256)
+        :param ack_wait_seconds: lease time of a delivery (30); after it the message is redelivered
+        :param max_attempts: delivery attempts (5) before it becomes a dead letter
+        :param backoff_seconds: delay before each redelivery (1, 5, 30)
+        :param max_unacked: maximum unacknowledged messages of all members (256)
         :param dead_letter: where dead letters are published; by default the same channel with ``.dead``
-        :param key: the metadata field whose equal values stay with one member, in order: ``metadata.NAME``
-        :param expires_seconds: a group without members and calls for so long is deleted
+        :param key: the metadata field whose equal values go to one member, in order: ``metadata.NAME``
+        :param expires_seconds: a group without members and commands for this long is deleted
         """
         settings = given(
             start=_start(start),
@@ -86,7 +86,7 @@ class Groups:
         return [*(await self._send_command("group.list", args, needs=_NEEDS))["groups"]]
 
     async def info(self, address: str, group: str) -> JsonObject:
-        """The settings, and where it is.
+        """The settings and the progress of a group.
 
         ``position``, ``pending``, ``unacked``, ``oldest_ms``, ``members``, ``dead_letters``, ``paused``.
 
@@ -95,7 +95,7 @@ class Groups:
         return await self._run("info", address, group)
 
     async def seek(self, address: str, group: str, to: int | datetime) -> JsonObject:
-        """Goes on elsewhere: after a sequence, or at a time.
+        """Moves the group's position: to after a sequence, or to a time.
 
         >>> await client.groups.seek("orders:new", "billing", 1_000)
         """
@@ -103,28 +103,28 @@ class Groups:
         return await self._run("seek", address, group, **where)
 
     async def pause(self, address: str, group: str) -> JsonObject:
-        """Hands nothing out until :meth:`resume`.
+        """Pauses delivery until :meth:`resume`.
 
         >>> await client.groups.pause("orders:new", "billing")
         """
         return await self._run("pause", address, group)
 
     async def resume(self, address: str, group: str) -> JsonObject:
-        """Hands out again.
+        """Resumes delivery.
 
         >>> await client.groups.resume("orders:new", "billing")
         """
         return await self._run("resume", address, group)
 
     async def delete(self, address: str, group: str) -> JsonObject:
-        """Ends a group and forgets where it was.
+        """Deletes a group and its position.
 
         >>> await client.groups.delete("orders:new", "billing")
         """
         return await self._run("delete", address, group)
 
     async def pull(self, address: str, group: str, *, limit: int = 10, wait_ms: float = 0) -> Sequence[Delivery]:
-        """Up to ``limit`` messages, without joining. They are this client's subject's until they are answered.
+        """Returns up to ``limit`` messages without joining. They are leased to this client's subject until answered.
 
         Waits up to ``wait_ms`` milliseconds (55,000 at most) for the first one.
 
@@ -139,14 +139,14 @@ class Groups:
     async def dead_letters(
         self, address: str, group: str, *, limit: int | None = None, after: str | int | None = None
     ) -> JsonObject:
-        """What nobody could deal with: ``messages``, and ``next`` for the ``after`` of the following page.
+        """The dead letters: ``messages``, and ``next`` to pass as ``after`` for the following page.
 
         >>> print((await client.groups.dead_letters("orders:new", "billing", limit=20))["messages"])
         """
         return await self._run("dead_letters", address, group, **given(limit=limit, after=after))
 
     async def retry(self, address: str, group: str, ids: Sequence[str] | None = None) -> int:
-        """Hands dead letters out again, those with these message ids or all of them; answers how many.
+        """Redelivers dead letters, those with these message ids or all of them; returns how many.
 
         >>> await client.groups.retry("orders:new", "billing")
         """

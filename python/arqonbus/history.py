@@ -1,4 +1,4 @@
-"""A channel's history, page by page."""
+"""The history of a channel, page by page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .envelope import Envelope
 from .errors import RequestTimeout
 from .results import HistoryPage, PageCursor
 
-#: Which end to begin with; within a page messages are always oldest first on the wire.
+#: Which end to start from; within a page, messages are always oldest first on the wire.
 Order = Literal["oldest-first", "newest-first"]
 
-#: Asks for one page: limit, before, after.
+#: Requests one page: limit, before, after.
 AskPage = Callable[[int, PageCursor | None, PageCursor | None], Awaitable[HistoryPage]]
 
 
 @dataclass(frozen=True)
 class History:
-    """A channel's history, fetched page by page while it is iterated: message by message, or in :meth:`pages`.
+    """The history of a channel, fetched page by page during iteration: message by message, or by :meth:`pages`.
 
-    A page that takes too long is asked for again in smaller ones.
+    A page that times out is requested again in smaller pages.
 
     >>> async for message in client.history("science:explore"):
     ...     print(message["payload"])
@@ -41,7 +41,7 @@ class History:
                 yield envelope
 
     async def pages(self) -> AsyncIterator[list[Envelope]]:
-        """Iterates pages, none of them empty, in the order asked for.
+        """Iterates over non-empty pages, in the requested order.
 
         >>> async for page in client.history("science:explore", page_size=50).pages():
         ...     print(len(page))
@@ -64,13 +64,13 @@ class History:
                 yield page if forward else page[::-1]
             left -= len(page)
             cursor = answer.next if forward else answer.previous
-            # A page with something out of bounds is the last one.
+            # A page with messages out of bounds is the last one.
             if cursor is None or len(page) < len(answer.messages):
                 return
             after, before = (cursor, None) if forward else (None, cursor)
 
     def _is_within(self, envelope: Envelope) -> bool:
-        # Bounds by channel are kept by the server.
+        # The server applies bounds by channel.
         sequence = envelope.metadata.get("sequence", 0)
         is_after = not isinstance(self._after, int) or sequence > self._after
         return is_after and (not isinstance(self._before, int) or sequence < self._before)

@@ -1,4 +1,4 @@
-"""One line of HTTP/1.1: requests one after the other, and answers that are read strictly and within bounds."""
+"""A minimal HTTP/1.1 client connection: sequential requests, with strictly and boundedly parsed responses."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 from .errors import invalid_argument
 from .http_body import Body, HttpError, body_of
 
-#: Status line and headers of an answer, those of interim ones included.
+#: Maximum size of the status line and headers, including interim responses.
 MAX_HEAD_BYTES = 65_536
-#: Read at once.
+#: Read size.
 _PART_BYTES = 65_536
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-#: What the request says by itself; a header of the user's does not change it.
+#: Headers set by the client itself; user headers cannot override them.
 _OWN = frozenset(("host", "connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade", "te"))
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where HTTP is answered: an origin, and the path that everything there begins with."""
+    """An HTTP origin and a path prefix."""
 
     scheme: Literal["http", "https"]
     host: str
@@ -35,13 +35,13 @@ class Site:
 
     @classmethod
     def of(cls, address: str) -> Site:
-        """Of ``http://HOST:PORT/PATH`` or https, or the origin of a ws or wss address. Raises ``ValueError``."""
+        """Parses ``http://HOST:PORT/PATH`` or https, or the origin of a ws or wss URL. Raises ``ValueError``."""
         parts = urlsplit(address)
         is_socket = parts.scheme in ("ws", "wss")
         if not parts.hostname or parts.scheme not in ("http", "https", "ws", "wss"):
             raise ValueError(f"{address!r} is not an address of HTTP")
         scheme: Literal["http", "https"] = "https" if parts.scheme in ("https", "wss") else "http"
-        # What is written into a request line must not end it.
+        # Prevent request line injection.
         if not re.fullmatch(r"[!-~]*", parts.path) or not re.fullmatch(r"[!-~]+", parts.hostname):
             raise ValueError(f"{address!r} has characters that an address writes with %")
         port = parts.port if parts.port is not None else 443 if scheme == "https" else 80
@@ -54,22 +54,22 @@ class Site:
 
 
 class Response:
-    """An answer whose head is read; its body comes part by part."""
+    """A response with its head read; the body is read in parts."""
 
     def __init__(self, reader: asyncio.StreamReader, status: int, headers: Mapping[str, str], body: Body):
         self.status = status
-        #: By lower-case name.
+        #: Keys are lower-case.
         self.headers = headers
         self._reader = reader
         self._body = body
 
     @property
     def is_whole(self) -> bool:
-        """Whether the body is read to its end, and nothing else came."""
+        """Whether the body was read to its end, and nothing followed it."""
         return self._body.done and not self._body.has_rest
 
     async def part(self) -> bytes | None:
-        """What came of the body, perhaps nothing; None at its end. May be cancelled. Raises :class:`HttpError`."""
+        """The next part of the body, possibly empty; None at its end. May be cancelled. Raises :class:`HttpError`."""
         if self._body.done:
             return None
         data = await self._reader.read(_PART_BYTES)
@@ -79,7 +79,7 @@ class Response:
         return None
 
     async def whole(self, most: int) -> bytes:
-        """All of the body. Raises :class:`HttpError` above ``most`` bytes."""
+        """Returns the whole body. Raises :class:`HttpError` above ``most`` bytes."""
         body = bytearray()
         while (part := await self.part()) is not None:
             body += part
@@ -89,7 +89,7 @@ class Response:
 
 
 class HttpLine:
-    """A TCP or TLS connection to a site. One request at a time; redirects are answers like others."""
+    """A TCP or TLS connection to a site. One request at a time; redirects are not followed."""
 
     def __init__(self, site: Site, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self._site = site
@@ -98,14 +98,14 @@ class HttpLine:
 
     @classmethod
     async def open(cls, site: Site, ssl: SSLContext | None = None) -> HttpLine:
-        """Connects. Raises ``OSError``; TLS is verified as ``ssl`` says, else as Python does by default."""
+        """Connects. Raises ``OSError``; TLS is verified by ``ssl``, or by Python's defaults."""
         context = (ssl or create_default_context()) if site.scheme == "https" else None
         reader, writer = await asyncio.open_connection(site.host, site.port, ssl=context, limit=MAX_HEAD_BYTES)
         return cls(site, reader, writer)
 
     @property
     def is_open(self) -> bool:
-        """Whether the other side has not ended it, as far as is known."""
+        """Whether the other side has not closed it, as far as is known."""
         return not self._reader.at_eof() and not self._writer.is_closing()
 
     def abort(self) -> None:
@@ -113,9 +113,9 @@ class HttpLine:
         self._writer.transport.abort()
 
     async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
-        """Sends a request and reads the head of its answer. Raises ``OSError`` and :class:`HttpError`.
+        """Sends a request and reads the head of its response. Raises ``OSError`` and :class:`HttpError`.
 
-        :param target: path and query below the site's path, as they stand in a request line
+        :param target: path and query relative to the site's path, encoded as in a request line
         """
         own = {"Host": self._site.authority, "Accept-Encoding": "identity"}
         if body is not None or method == "POST":
@@ -146,7 +146,7 @@ class HttpLine:
 
 
 def checked(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that may be sent. Raises ``INVALID_ARGUMENT`` for what would end its line."""
+    """The headers to send. Raises ``INVALID_ARGUMENT`` for a header that could inject another line."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or _NOT_IN_VALUE.search(value) or not _is_latin(value):

@@ -1,4 +1,4 @@
-"""Where the body of an HTTP answer ends: at a length, with its last chunk, or with the line."""
+"""HTTP response body framing: by length, by chunks, or by the end of the connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
-#: The line before a chunk, and all lines after the last one.
+#: Maximum length of the line before a chunk, and of all lines after the last one.
 _MAX_SIZE_LINE = 1_024
 _MAX_TRAILER = 8_192
 _LENGTH = re.compile(r"[0-9]{1,15}")
@@ -14,20 +14,20 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?")
 
 
 class HttpError(Exception):
-    """The answer is not one of HTTP, is larger than it may be, or ended too early."""
+    """The response is not valid HTTP, is too large, or ended too early."""
 
 
 class Body(Protocol):
-    """How the bytes of a line become those of a body."""
+    """Decodes the body from the bytes of a connection."""
 
     done: bool
-    #: What came after the end; then the line is good for nothing more.
+    #: Whether data followed the end of the body; the connection then cannot be reused.
     has_rest: bool
 
     def feed(self, data: bytes) -> bytes: ...
 
     def end(self) -> None:
-        """The line ended. Raises :class:`HttpError` if the body had not."""
+        """The connection ended. Raises :class:`HttpError` if the body is incomplete."""
 
 
 class _Sized:
@@ -77,7 +77,7 @@ class _Chunked:
         return bytes(out)
 
     def _step(self, out: bytearray) -> bool:
-        """One element of the body; false when more has to come first."""
+        """Parses one element of the body; False when more data is needed."""
         if self._at == "data":
             part = self._buffer[: self._left]
             del self._buffer[: len(part)]
@@ -123,7 +123,7 @@ class _Chunked:
 
 
 def body_of(status: int, headers: Mapping[str, str]) -> Body:
-    """Where the body ends. What two readers could understand in two ways is refused."""
+    """Selects the body framing. Ambiguous framing is refused."""
     length, coding = headers.get("content-length"), headers.get("transfer-encoding")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise HttpError("its body is compressed, which nobody asked for")

@@ -1,4 +1,4 @@
-"""Leases: keys that one holder has for a time, renewed for as long as it is there."""
+"""Leases: keys with one holder at a time, renewed until they are released."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .errors import ArqonBusError, BusError, ConnectError, LeaseLost, RequestTim
 from .outgoing import SendCommand
 
 _NEEDS = frozenset(["leases"])
-#: A lease is renewed when this part of its time is over.
+#: Fraction of the TTL after which a lease is renewed.
 _RENEW_AFTER = 1 / 3
 
 log = logging.getLogger("arqonbus")
 
 
 class Leases:
-    """``client.leases``: one at a time, whoever asks from wherever.
+    """``client.leases``: locks shared by all clients, one holder at a time.
 
     >>> async with client.leases.acquire(["jobs/1"], ttl_seconds=30) as lease:
     ...     await work(lease.token)
@@ -41,17 +41,18 @@ class Leases:
         keep: bool = False,
         namespace: str | None = None,
     ) -> Acquisition:
-        """Takes up to 32 keys, all of them or none, and renews them until they are released.
+        """Acquires up to 32 keys, all or none, and renews them until they are released.
 
-        ``async with`` releases on leaving; awaited instead, :meth:`Lease.release` does. Raises :class:`BusError`
-        ``CONFLICT`` when a key is held by another (``details``: ``key``, ``expires_at``) and ``wait_ms`` is over.
+        ``async with`` releases the lease on leaving; when awaited instead, call :meth:`Lease.release`. Raises
+        :class:`BusError` ``CONFLICT`` when a key is held by another client (``details``: ``key``, ``expires_at``) and
+        ``wait_ms`` has passed.
 
         >>> async with client.leases.acquire("printer/3", ttl_seconds=30, wait_ms=10_000) as lease:
         ...     await printer.print(pages, fencing_token=lease.token)
 
-        :param ttl_seconds: how long the keys stay taken when this client cannot renew them any more
-        :param wait_ms: how long to wait for keys that are held by others, milliseconds
-        :param keep: the lease outlives the last connection of its owner, until its time is over
+        :param ttl_seconds: how long the keys stay held after the last renewal
+        :param wait_ms: how long to wait for keys held by others, in milliseconds
+        :param keep: keep the lease after its owner's last connection, until it expires
         """
         names = [keys] if isinstance(keys, str) else list(keys)
         if not names:
@@ -60,9 +61,9 @@ class Leases:
         return Acquisition(Lease(self._send_command, args, ttl_seconds), wait_ms, self._request_timeout)
 
     async def renew(self, lease_id: str, *, ttl_seconds: float | None = None) -> JsonObject:
-        """Begins the time of a lease anew, for as long as before or for ``ttl_seconds``. Raises :class:`LeaseLost`.
+        """Renews a lease, for the same time as before or for ``ttl_seconds``. Raises :class:`LeaseLost`.
 
-        What :meth:`acquire` gave is renewed by itself.
+        Leases from :meth:`acquire` are renewed automatically.
 
         >>> print((await client.leases.renew(lease_id))["expires_at"])
         """
@@ -70,7 +71,7 @@ class Leases:
         return await self._send_command("op.lease.renew", args, needs=_NEEDS)
 
     async def release(self, lease_id: str) -> None:
-        """Gives the keys of a lease back. Raises :class:`LeaseLost` when it has ended.
+        """Releases a lease. Raises :class:`LeaseLost` when it has ended.
 
         >>> await client.leases.release(lease_id)
         """
@@ -87,10 +88,10 @@ class Leases:
 
 
 class Lease:
-    """Keys that this client holds. A task renews them until :meth:`release`, or until they are lost.
+    """Keys held by this client. A task renews the lease until :meth:`release`, or until it is lost.
 
-    A holder that stood still may not know yet that it has lost them: give :attr:`token` to what the lease guards, and
-    let that refuse a smaller token than it has seen.
+    A stalled holder may not know yet that it lost the lease: pass :attr:`token` to the protected resource as a fencing
+    token, and have it refuse any token smaller than the largest it has seen.
 
     >>> lease = await client.leases.acquire(["jobs/1"])
     >>> print(lease.token, lease.expires_at)
@@ -106,14 +107,14 @@ class Lease:
         self._released = False
         self._renewed_at = 0.0
         self.id = ""
-        #: Larger than that of every lease that has ended before.
+        #: Larger than the token of every earlier lease.
         self.token = 0
-        #: When it ends unless it is renewed, RFC 3339.
+        #: When it expires unless renewed, RFC 3339.
         self.expires_at = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What is held.
+        """The keys held.
 
         >>> lease.keys
         ('jobs/1',)
@@ -122,7 +123,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether it is still held, as far as this client knows.
+        """Whether the lease is still held, as far as this client knows.
 
         >>> while lease.held:
         ...     await do_a_little()
@@ -130,16 +131,16 @@ class Lease:
         return self._renewal is not None and not self._released and not self._lost.is_set()
 
     async def lost(self) -> None:
-        """Waits until the lease is lost: it could not be renewed in time, or the server has ended it.
+        """Waits until the lease is lost: it was not renewed in time, or the server ended it.
 
         >>> watch = asyncio.create_task(lease.lost())
         """
         await self._lost.wait()
 
     async def renew(self, *, ttl_seconds: float | None = None) -> None:
-        """Begins its time anew, for as long as before or for ``ttl_seconds``. Raises :class:`LeaseLost`.
+        """Renews the lease, for the same time as before or for ``ttl_seconds``. Raises :class:`LeaseLost`.
 
-        It is renewed by itself; this is for another ``ttl_seconds``, and to be sure of it at this moment.
+        Renewal is automatic; call this to change ``ttl_seconds``, or to verify that the lease is held right now.
 
         >>> await lease.renew(ttl_seconds=300)
         """
@@ -151,7 +152,7 @@ class Lease:
         self._renewed(result, asked_at)
 
     async def release(self) -> None:
-        """Gives the keys back. May be called again. Raises :class:`LeaseLost` when they were lost before.
+        """Releases the keys. May be called again. Raises :class:`LeaseLost` when the lease was lost before.
 
         >>> await lease.release()
         """
@@ -182,7 +183,7 @@ class Lease:
                 )
                 break
             except BusError as error:
-                # The server waits for a part of a long time only.
+                # The server caps each wait, so a long wait takes several commands.
                 if error.code != "CONFLICT" or end is None or loop.time() >= end:
                     raise
                 if loop.time() - asked_at < args["wait_ms"] / 2000:
@@ -196,7 +197,7 @@ class Lease:
         self._renewed_at = at
 
     async def _renew(self) -> None:
-        """Renews until the time is over without an answer: then others may have the keys."""
+        """Renews until the TTL passes without a response: after that, others may hold the keys."""
         loop = asyncio.get_running_loop()
         wait = self._ttl * _RENEW_AFTER
         try:
@@ -224,7 +225,7 @@ class Lease:
 
 
 class Acquisition:
-    """A lease that is about to be taken: ``async with``, or ``await``.
+    """A lease to be acquired: ``async with``, or ``await``.
 
     >>> async with client.leases.acquire(["jobs/1"]) as lease:
     ...     print(lease.token)
@@ -248,10 +249,10 @@ class Acquisition:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Releases. Raises :class:`LeaseLost` when the lease ended before the block did."""
+        """Releases the lease. Raises :class:`LeaseLost` when it ended before the block did."""
         try:
             await self._lease.release()
         except ArqonBusError:
-            # What went wrong in the block matters more.
+            # The exception of the block takes precedence.
             if kind is None:
                 raise

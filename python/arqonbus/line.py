@@ -1,4 +1,4 @@
-"""What a client needs of its line to the bus, whatever carries it."""
+"""The transport interface that a client needs."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from typing import Protocol
 
 
 class Line(Protocol):
-    """An open line: texts go out and come in, in order, until it ends. It does not come back by itself."""
+    """An open transport: texts are sent and received in order, until it ends. It does not reconnect."""
 
     @property
     def last_message(self) -> float:
-        """When the last whole message came, in seconds of the loop's clock."""
+        """When the last whole message arrived, in event loop time (seconds)."""
 
     @property
     def last_received(self) -> float:
-        """When anything last came, in seconds of the loop's clock."""
+        """When any data last arrived, in event loop time (seconds)."""
 
     @property
     def has_partial(self) -> bool:
-        """Whether a part of a large message is there."""
+        """Whether part of a large message has arrived."""
 
     def is_receiving(self) -> bool:
-        """Whether a large message is arriving, and more of it has come since this was last asked."""
+        """Whether a large message is arriving, and more of it has arrived since the last call."""
 
     async def send_text(self, text: str) -> None:
-        """Takes a frame to be sent, and waits while too much waits. Raises :class:`ConnectionClosed`."""
+        """Accepts a frame for sending, and waits while the queue is full. Raises :class:`ConnectionClosed`."""
 
     async def receive_text(self) -> str:
-        """The next frame. Raises :class:`ConnectionClosed` when there is none any more. May be cancelled."""
+        """Returns the next frame. Raises :class:`ConnectionClosed` once the line has ended. May be cancelled."""
 
     async def close(self) -> None:
-        """Sends what waits, tells the bus, and ends with 1000. May be called again."""
+        """Sends queued frames, notifies the bus, and ends with 1000. May be called again."""
 
     def abort(self) -> None:
-        """Drops the line without a word: it is dead."""
+        """Drops a dead connection without notifying the server."""

@@ -1,4 +1,4 @@
-"""One logical connection that outlives its sockets: dialling, loss, reconnection."""
+"""One logical connection across many sockets: connecting, loss, reconnecting."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from .reconnect import HEARTBEAT_MISSED, TOKEN_EXPIRED, ReconnectPolicy, plan_af
 from .results import Frame, Reconnecting
 from .send_queue import PROBE_ID, SendQueue
 
-#: ``idle`` → ``connecting`` → ``open`` ⇄ ``reconnecting`` → ``closed``. A first connection that fails goes back to
-#: ``idle``; a client in ``closed`` stays there.
+#: ``idle`` → ``connecting`` → ``open`` ⇄ ``reconnecting`` → ``closed``. A failed first connection returns to ``idle``;
+#: ``closed`` is final.
 State = Literal["idle", "connecting", "open", "reconnecting", "closed"]
 
-#: A connection that lasted this many seconds was a good one: the next loss starts the backoff afresh.
+#: A connection that lasted this many seconds was stable: its loss resets the backoff.
 _STABLE_AFTER = 5.0
-#: Grace after a missed ping of the server, and time for the answer to a probe; seconds.
+#: Grace period after a missed server ping, and timeout of a probe; seconds.
 _GRACE = 5.0
 _PROBE_TIME = 10.0
-#: A timer this late means that the process stood still; then there is this much time to read what arrived; seconds.
+#: A timer this late means that the process was suspended or blocked; then this much time is allowed to read pending
+#: data; seconds.
 _STOOD_STILL = 0.05
 _READING_TIME = 0.5
 _PROBE = json.dumps({"version": PROTOCOL_VERSION, "id": PROBE_ID, "type": "command", "command": "ping", "args": {}})
@@ -37,31 +38,31 @@ log = logging.getLogger("arqonbus")
 
 
 class LinkEvents(Protocol):
-    """Whoever owns the link. None of these may fail, and only :meth:`restore` may wait."""
+    """The owner of the link. None of these may raise, and only :meth:`restore` may wait."""
 
     def frame(self, frame: Frame) -> list[Awaitable[object]]:
-        """A frame as it came, before anything is done with it. What it answers holds the reading up."""
+        """Called with a received frame before it is processed. Reading waits for the returned awaitables."""
 
     def received(self, envelope: Envelope) -> None:
-        """A frame, the welcome of each connection included."""
+        """Called with every frame, including the welcome of each connection."""
 
     def lost(self) -> None:
-        """The connection is gone; another may follow."""
+        """The connection is lost; another may follow."""
 
     async def restore(self) -> None:
-        """Brings a new connection to the state of the last one, before anybody else may use it."""
+        """Restores the state of the last connection on a new one, before other requests may use it."""
 
     def state_changed(self, state: State) -> None: ...
 
     def reconnecting(self, info: Reconnecting) -> None:
-        """An attempt failed or the line broke; another one follows."""
+        """An attempt failed or the connection was lost; another attempt follows."""
 
     def ended(self, error: ArqonBusError | None) -> None:
-        """It is over: by :meth:`Link.close`, or by ``error``."""
+        """The link has ended: by :meth:`Link.close`, or by ``error``."""
 
 
 class _Outbox:
-    """Frames on their way out, written in order by a task of their own."""
+    """Outgoing frames, written in order by a separate task."""
 
     def __init__(self, connection: Line, max_message_bytes: int | None, features: frozenset[str]):
         self.max_message_bytes = max_message_bytes
@@ -78,7 +79,7 @@ class _Outbox:
         return self._connection.is_receiving()
 
     async def write(self) -> None:
-        """Writes until the connection is lost; whoever reads it is told of that."""
+        """Writes until the connection is lost; the reader handles the loss."""
         try:
             while True:
                 await self._some.wait()
@@ -93,11 +94,11 @@ class _Outbox:
 
 
 class Link:
-    """Keeps one connection alive: dials, watches, waits and dials again as the close code asks."""
+    """Maintains one connection: connects, monitors it, and reconnects according to the close code."""
 
     def __init__(self, dialer: Dialer, policy: ReconnectPolicy | None, events: LinkEvents, queue: SendQueue):
         self.state: State = "idle"
-        #: Milliseconds that a shutdown notice asked to wait before reconnecting.
+        #: Reconnect delay requested by a shutdown notice, in milliseconds.
         self.reconnect_after_ms: float | None = None
         self._dialer = dialer
         self._policy = policy
@@ -116,9 +117,9 @@ class Link:
         self._error: ArqonBusError | None = None
 
     async def open(self, *, retry: bool = False, timeout: float | None = None) -> None:
-        """Connects, or waits for the connection that is being made.
+        """Connects, or waits for a connection attempt in progress.
 
-        Without ``retry`` the failure of every address is raised; with it, it keeps trying until ``timeout``.
+        Without ``retry`` it raises when every address has failed; with it, it keeps trying until ``timeout``.
         """
         if self.state == "closed":
             raise closed_error()
@@ -129,14 +130,14 @@ class Link:
         try:
             await self._until_open(timeout)
         except BaseException:
-            # Nobody waits for the first connection any more.
+            # No caller is waiting for the first connection any more.
             if self.state == "connecting" and not self._waiters:
                 await self._stop_runner()
                 self._enter("idle")
             raise
 
     async def close(self) -> None:
-        """Closes for good: unanswered requests fail with :class:`ConnectionClosed`."""
+        """Closes permanently: unanswered requests fail with :class:`ConnectionClosed`."""
         self._closing = True
         if self._connection is not None:
             await self._connection.close()
@@ -144,7 +145,7 @@ class Link:
         self._finish(None)
 
     async def submit(self, request: Request) -> Envelope | None:
-        """Sends a request as soon as it may go, and waits for its answer."""
+        """Sends a request as soon as possible, and waits for its response."""
         if self.state == "closed":
             raise self._error or closed_error()
         if self.state == "idle":
@@ -153,7 +154,7 @@ class Link:
         return await self._queue.submit(request)
 
     async def send(self, text: str, timeout: float) -> None:
-        """Sends a frame that nothing answers, on a connection that is open or opens within ``timeout`` seconds."""
+        """Sends a frame without a response, on a connection that is open or opens within ``timeout`` seconds."""
         await self._until_open(timeout)
         if self._outbox is not None:
             sent = asyncio.Event()
@@ -165,7 +166,7 @@ class Link:
 
     async def _stop_runner(self) -> None:
         runner, self._runner = self._runner, None
-        # A wait that has just come to its end may swallow a cancellation on Python < 3.12.
+        # On Python < 3.12 a wait that has just completed may swallow a cancellation.
         while runner is not None and runner is not asyncio.current_task() and not runner.done():
             runner.cancel()
             await asyncio.wait((runner,), timeout=0.05)
@@ -189,7 +190,7 @@ class Link:
         waiter.result()
 
     async def _run(self, retry: bool) -> None:
-        """Connects again and again, until it is closed or there is no point in going on."""
+        """Connects repeatedly, until it is closed or an error is permanent."""
         try:
             while not self._closing:
                 failure, notice = await self._attempt()
@@ -212,7 +213,7 @@ class Link:
             self._give_up(ConnectError("CONNECTION_FAILED", str(error)), self.state == "connecting")
 
     async def _attempt(self) -> tuple[ConnectError, float | None]:
-        """One connection from its making to its end: why it ended, and the delay that a shutdown notice named."""
+        """Runs one connection. Returns why it ended, and the delay from a shutdown notice."""
         tokens = self._dialer.tokens
         try:
             connection, welcome, text = await self._dialer.dial()
@@ -224,7 +225,7 @@ class Link:
                 tokens.forget()
                 error.retryable = tokens.renewable
             elif self._was_welcomed:
-                # What has worked before will work again: a proxy answers for a bus that is being replaced.
+                # It worked before, so keep trying: a proxy may be answering for a bus that is being replaced.
                 error.retryable = True
             return error, None
         self._was_welcomed = True
@@ -252,7 +253,7 @@ class Link:
         return lost, None if notice is None else notice / 1000
 
     def _allowed(self, is_once: bool) -> float:
-        """How many failures in a row are allowed; connecting once means that each address is tried once."""
+        """The number of consecutive failures allowed; without retry each address is tried once."""
         if is_once:
             return len(self._dialer.addresses) - 1
         if self._policy is None:
@@ -260,7 +261,7 @@ class Link:
         return float("inf") if self._policy.max_attempts is None else self._policy.max_attempts
 
     def _delay(self, notice: float | None) -> float:
-        """The server spreads what its notice says; everything else is spread here. Nothing is longer than the cap."""
+        """The delay of a server notice is already jittered; other delays are jittered here. The cap applies to both."""
         policy = self._policy or ReconnectPolicy()
         addresses = self._dialer.addresses
         if notice is None:
@@ -268,7 +269,7 @@ class Link:
         return min(policy.cap, addresses.wait + notice)
 
     async def _serve(self, connection: Line, welcome: Envelope, text: str) -> int | None:
-        """Reads one connection to its end; answers the close code."""
+        """Reads one connection until it ends; returns the close code."""
         limits = welcome["payload"].get("limits") or {}
         features = frozenset(str(name) for name in welcome["payload"].get("features") or ())
         self._connection = connection
@@ -316,7 +317,7 @@ class Link:
             if waits:
                 self._holds += 1
                 try:
-                    # Not gather(): one of them may close the client, and must not be cancelled by it.
+                    # Not gather(): a callback may close the client, and must not be cancelled by it.
                     await asyncio.wait(waits)
                 finally:
                     self._holds -= 1
@@ -336,10 +337,10 @@ class Link:
                 waiter.set_result(None)
 
     async def _watch(self, connection: Line, outbox: _Outbox, silence: float) -> None:
-        """Notices a line that is dead without having been closed: silence, and a probe that nothing follows."""
+        """Detects a dead connection: silence, followed by an unanswered probe."""
         loop = asyncio.get_running_loop()
         while True:
-            # While a large message is arriving, the server hears nothing of this side: a probe tells it.
+            # While a large message arrives, the server gets no responses from this side: the probe is a sign of life.
             heard = connection.last_message if connection.has_partial else connection.last_received
             rest = heard + silence - loop.time()
             if rest > 0:

@@ -1,4 +1,4 @@
-"""Callbacks: what is told to whoever asked to be told."""
+"""Event callbacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = (
     "notice",
     "receipt",
     "error",
-    # What goes to recv_json() of those, and the older name of "notice".
+    # Messages that go to recv_json(), and the older name of "notice".
     "message",
     "system",
 )
@@ -33,7 +33,7 @@ log = logging.getLogger("arqonbus")
 
 
 class Listeners:
-    """Callbacks by kind. One that fails is logged and disturbs nobody else."""
+    """Callbacks by kind. An exception in one is logged and does not affect the others."""
 
     def __init__(self) -> None:
         self._callbacks: dict[str, list[Callback]] = {kind: [] for kind in KINDS}
@@ -50,7 +50,7 @@ class Listeners:
             self._callbacks[kind].remove(callback)
 
     def emit(self, kind: str, value: object) -> list[asyncio.Task[None]]:
-        """Calls the plain functions now and starts the coroutine functions as tasks, which it answers."""
+        """Calls plain functions now and starts coroutine functions as tasks, which it returns."""
         started: list[asyncio.Task[None]] = []
         for callback in tuple(self._callbacks[kind]):
             try:
@@ -61,16 +61,16 @@ class Listeners:
             if inspect.isawaitable(result):
                 task = asyncio.create_task(_finish(kind, result))
                 if inspect.iscoroutine(result):
-                    # One that is cancelled before its first step would complain that nobody awaited it.
+                    # A coroutine cancelled before its first step would warn that it was never awaited.
                     task.add_done_callback(_closing(result))
-                # The loop keeps weak references only: a task that nobody holds may vanish halfway.
+                # The event loop keeps only weak references: an unreferenced task may be garbage-collected early.
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
                 started.append(task)
         return started
 
     async def stop(self) -> None:
-        """Cancels the callbacks that are still running, except one that called this."""
+        """Cancels the running callbacks, except the one that called this."""
         tasks = [task for task in self._running if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a client has joined, and where the messages go that come of it."""
+"""Memberships: joined addresses, and where their messages go."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from .cursor import Cursors, is_unknown
 from .envelope import WILDCARD, Envelope, JsonObject
 from .results import Joined, Position, Reset, Since, since_to_wire
 
-#: Messages kept that come before a join is answered.
+#: Maximum messages buffered while a join is pending.
 _MAX_EARLY = 10_000
 
 
 @dataclass(frozen=True)
 class JoinOptions:
-    """``history``, ``since`` and ``last`` are for the first join only; a rejoin resumes from what was seen."""
+    """``history``, ``since`` and ``last`` apply to the first join only; a rejoin resumes from what was received."""
 
     echo: bool = False
     presence: bool = False
     history: int | None = None
     #: A position, or a mapping of channel names to positions.
     since: Since | None = None
-    #: What this client shows of itself to who watches the presence of the place; any JSON value.
+    #: This client's presence state, shown to presence watchers; any JSON value.
     state: Any = None
-    #: First of all the value that each channel retains.
+    #: Deliver the retained value of each channel first.
     last: bool = False
 
 
 class Membership:
-    """One address joined, and the receiver of its messages. Survives reconnects."""
+    """One joined address and the receiver of its messages. Survives reconnects."""
 
-    #: The group whose member it is; None when it gets every message.
+    #: The consumer group it belongs to; None for an ordinary membership.
     group: str | None = None
 
     def __init__(
@@ -45,19 +45,19 @@ class Membership:
         end: Callable[[BaseException], None],
         rejoin: Callable[[Membership], None] | None = None,
     ):
-        """:param rejoin: joins again from where the membership stands; without it, it cannot be paused"""
+        """:param rejoin: rejoins from the current position; without it, the membership cannot be paused"""
         self.address = address
         self.options = options
-        #: Tells the receiver that nothing more comes, and why.
+        #: Tells the receiver that the membership has ended, and why.
         self.end = end
         self._cursors = cursors
         self._deliver = deliver
         self._rejoin = rejoin
-        #: The answer to the last join; None before the first.
+        #: The response to the last join; None before the first.
         self.result: Joined | None = None
-        #: Messages that went by while it was paused, and that no replay will bring back.
+        #: Messages skipped while paused that no replay will deliver.
         self.missed = 0
-        # Between the answer to a join and the loss of its connection.
+        # True from the join response until the connection is lost.
         self._active = False
         self._paused = False
         self._is_unplaced = False
@@ -67,7 +67,7 @@ class Membership:
 
     @property
     def key(self) -> tuple[Address, str | None]:
-        """What the server keeps one of for a client."""
+        """The server keeps one membership per client and key."""
         return self.address, self.group
 
     def leave_args(self) -> JsonObject:
@@ -76,30 +76,30 @@ class Membership:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the server has to offer for it."""
+        """The server features it requires."""
         return frozenset(["patterns"]) if self.address.is_pattern else frozenset()
 
     @property
     def resumable(self) -> bool:
-        """Whether what is not taken now can be had later."""
+        """Whether skipped messages can be replayed later."""
         return self.address.room != WILDCARD
 
     @property
     def since(self) -> Since | None:
-        """Where a later subscription goes on."""
+        """The ``since`` for a later subscription."""
         return self._cursors.since(self.address)
 
     @property
     def is_unplaced(self) -> bool:
-        """Whether it has to join again to have what it missed, once the server's storage is back."""
+        """Whether it must rejoin to receive what it missed, once the server's storage is available again."""
         return self._is_unplaced and self._active
 
     def pause(self) -> None:
-        """Takes nothing any more until :meth:`proceed`."""
+        """Skips messages until :meth:`proceed`."""
         self._paused = True
 
     def proceed(self) -> None:
-        """The receiver has room again: has what went by replayed."""
+        """Ends the pause and rejoins, so that skipped messages are replayed."""
         if not self._paused:
             return
         self._paused = False
@@ -109,7 +109,7 @@ class Membership:
     def join_args(self, sharing: Sequence[JoinOptions]) -> tuple[JsonObject, Since | None]:
         """Arguments of the next ``join_channel``, and the ``since`` in them.
 
-        :param sharing: what all memberships of this address ask for: the server keeps one
+        :param sharing: the options of all memberships of this address: the server keeps one membership for them
         """
         args: JsonObject = {"room": self.address.room, "channel": self.address.channel}
         if any(options.echo for options in sharing):
@@ -117,7 +117,7 @@ class Membership:
         if any(options.presence for options in sharing):
             states = [options.state for options in sharing if options.state is not None]
             args["presence"] = {"state": states[-1]} if states else True
-        # While paused only the membership is kept; the replay comes when there is room for it.
+        # While paused, only keep the membership; the replay follows when there is room.
         since = None if self._paused else self._cursors.since(self.address)
         if self.result is None and self.options.since is None:
             since = None
@@ -130,18 +130,18 @@ class Membership:
         return args, since
 
     def joining(self) -> None:
-        """A join is on its way: what comes now has to wait for its answer."""
+        """A join is pending: messages are buffered until its response."""
         self._active = False
 
     def joined(self, joined: Joined, asked: Since | None, *, is_again: bool) -> bool:
-        """Takes the answer to a join. Must run before any later frame of the connection is dispatched.
+        """Handles the response to a join. Must run before any later frame of the connection is dispatched.
 
-        True: join once more, since the server can replay more than it has.
+        Returns True to join once more, when the server can replay more than it did.
         """
         first = self.result is None
         recovered = joined.recovered
         if is_again and self.result is not None:
-            # What the first of two joins could not recover is lost, whatever the second one says.
+            # What the first of two joins could not recover is lost, even if the second one recovers everything.
             recovered = self.result.recovered is True and joined.recovered is True
         self.result = replace(joined, recovered=recovered)
         self._is_unplaced = asked is not None and is_unknown(joined)
@@ -154,7 +154,7 @@ class Membership:
                 if self.resumable:
                     self._cursors.begin(self.address, joined, self.options.history or 0)
             else:
-                # Nothing was known that it could have gone on from: nothing resumes a subscription to all rooms.
+                # There was no position to resume from: a subscription to all rooms cannot resume.
                 if self.resumable:
                     self._cursors.begin(self.address, joined)
                 resets = [Reset(str(self.address), "not_recovered", joined.position)]
@@ -169,52 +169,52 @@ class Membership:
         return False
 
     def lost(self) -> None:
-        """The connection is lost; what was not answered comes again with the next one."""
+        """The connection is lost; buffered messages will be replayed on the next one."""
         self._active = False
         self._early.clear()
 
     def offer(self, stream: Address, envelope: Envelope, own: Container[str]) -> None:
-        """Takes an event that :attr:`address` covers; delivers it unless it was seen or is the client's own."""
+        """Handles an event covered by :attr:`address`; delivers it unless it was seen before or is the client's own."""
         if not self._active:
             self._early.append((stream, envelope, own))
             if len(self._early) > _MAX_EARLY:
-                # The oldest of them are those that the replay brings.
+                # Drop the oldest ones: the replay includes them.
                 del self._early[0]
         elif (envelope.get("metadata") or {}).get("retained") is True:
-            # It stands before where the join begins, and is for whoever asked for it.
+            # A retained value precedes the join position, and goes only to memberships that requested it.
             if self.options.last:
                 self._deliver(envelope)
         elif self._paused:
             if not self.resumable or Position.of(envelope) is None:
                 self.missed += 1
         elif not self.resumable:
-            # Nothing here asked for a replay of everything: it is another membership's.
+            # This membership requested no replay; the replay belongs to another one.
             if (envelope.get("metadata") or {}).get("replayed") is not True:
                 self._pass_on([envelope], own)
         else:
             is_own_stream = self.address.channel == WILDCARD or stream.channel != WILDCARD
             if self._is_unplaced and self._cursors.can_replay(stream, envelope, is_own_stream=is_own_stream):
-                return  # it comes after what was missed, with the next join
+                return  # it is replayed after the missed ones, by the next join
             self._pass_on(self._cursors.offer(stream, envelope, is_own_stream=is_own_stream), own)
 
     def gap(self, stream: Address, own: Container[str]) -> None:
-        """Takes the server's word that ``stream`` has a hole at this place."""
+        """Handles the server's notice of a gap in ``stream``."""
         if self.result is not None:
             self._pass_on(self._cursors.gap(stream), own)
 
     def notice(self, envelope: Envelope) -> bool:
-        """Takes a notice of who joined or left here; false when this membership did not ask for them."""
+        """Handles a presence notice; returns False when this membership did not request them."""
         if self._active and self.options.presence:
             self._deliver(envelope)
         return self.options.presence
 
     def mark_own(self, sequence: int, epoch: str, own: Container[str]) -> None:
-        # With echo the event itself comes; counting its ack as seen would drop it.
+        # With echo the event itself is received; counting its ack as seen would drop it.
         if not self.options.echo:
             self._pass_on([*self._cursors.mark_own(sequence, epoch)], own)
 
     def _pass_on(self, items: list[Envelope | Reset], own: Container[str]) -> None:
         for item in items:
-            # A replay repeats what this client itself sent, which live traffic leaves out unless echo is asked for.
+            # A replay includes this client's own events, which live traffic omits unless echo is set.
             if isinstance(item, Reset) or self.options.echo or item["from"] not in own:
                 self._deliver(item)

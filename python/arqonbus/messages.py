@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _ID = re.compile(r"arq_[A-Za-z0-9_-]{1,124}")
-#: How long the server lets a request wait at most, milliseconds.
+#: Maximum time a request may wait at the server, in milliseconds.
 _MAX_REQUEST_MS = 300_000
 
 
 class MessageMethods:
-    """What :class:`ArqonBusClient` sends. Times are in seconds."""
+    """The sending methods of :class:`ArqonBusClient`. Times are in seconds."""
 
     def __init__(self, link: Link, requests: Requests, receipts: Receipts, request_timeout: float) -> None:
         self._link = link
@@ -34,7 +34,7 @@ class MessageMethods:
         self._request_timeout = request_timeout
 
     async def send_json(self, frame: Mapping[str, Any], *, timeout: float | None = None) -> None:
-        """Sends a frame as it is. Its answer, if any, comes through :meth:`recv_json`.
+        """Sends a frame unchanged. Its response, if any, arrives through :meth:`recv_json`.
 
         >>> await client.send_json({"version": "1.0", "id": "arq_mine", "type": "command", "command": "ping"})
         """
@@ -79,14 +79,14 @@ class MessageMethods:
     ) -> Ack | None:
         """Publishes an event and waits for its :class:`Ack`; with ``ack=False`` only until it is sent.
 
-        A room without a channel reaches every member of the room; None is the channel joined last. Without an answer
-        the event is sent again, under the same id, after a reconnect: it is stored and delivered once. Raises
+        A room without a channel addresses every member of the room; None is the channel joined last. An unacknowledged
+        event is sent again under the same id after a reconnect; it is stored and delivered once. Raises
         :class:`BusError`, :class:`RequestTimeout`, :class:`QueueFullError` and :class:`ConnectionClosed`.
 
         >>> ack = await client.publish("science:explore", {"text": "hi"})
         >>> await client.publish("science:cursors", {"x": 3}, ack=False, ephemeral=True)
 
-        :param timeout: seconds; by default the client's, which then counts only while there is a connection
+        :param timeout: seconds; defaults to the client's ``request_timeout``, which then counts only while connected
         :param options: :class:`PublishOptions`: ``ttl_seconds``, ``expect``, ``ephemeral``, ``deliver_at``,
             ``delay_seconds``, ``receipt``
         """
@@ -107,14 +107,15 @@ class MessageMethods:
     ) -> Ack:
         """Sends a private message to a client id, ``sub:SUBJECT``, the mailbox ``@NAME``, or up to 100 of them.
 
-        A mailbox keeps the message until NAME has read it; what has not room there is :class:`MailboxFull`. Who of
-        several was not there is in ``Ack.undelivered``; nobody there is :class:`BusError` ``TARGET_NOT_FOUND``.
+        A mailbox keeps the message until NAME has read it; raises :class:`MailboxFull` when it does not fit.
+        ``Ack.undelivered`` lists the recipients that were offline; when all were, raises :class:`BusError`
+        ``TARGET_NOT_FOUND``.
 
         >>> ack = await client.send(["arq_client_1", "sub:ada"], {"text": "psst"})
         >>> mail = await client.send("@ada", {"text": "read this"}, receipt=True, ttl_seconds=86_400)
         >>> print((await mail.handled()).stage)
 
-        :param room: only to those recipients who are members of this room
+        :param room: deliver only to recipients who are members of this room
         :param options: :class:`PublishOptions`, as for :meth:`publish`
         """
         frame: JsonObject = {"type": "private", "to": _recipients(to), "payload": payload}
@@ -154,20 +155,20 @@ class MessageMethods:
         group: str = SERVE_GROUP,
         ephemeral: bool = False,
     ) -> Envelope:
-        """Asks somebody, and waits for the first reply.
+        """Sends a request and waits for the first reply.
 
-        ``room:channel`` is whoever answers requests there (one of them; :class:`NoResponders` when there is nobody). A
-        client id, ``sub:SUBJECT`` or the mailbox ``@NAME`` is that client or subject. Past its time a request is not
-        handed out any more. Raises :class:`RequestFailed` when the other side says that it could not do it, and
-        :class:`ConnectionClosed` when the connection is lost meanwhile: the reply would go to an old client id.
+        ``room:channel`` addresses the clients that serve requests there (one of them gets it; :class:`NoResponders`
+        when there is none). A client id, ``sub:SUBJECT`` or the mailbox ``@NAME`` addresses that client or subject. An
+        expired request is not delivered. Raises :class:`RequestFailed` when the other side reports a failure, and
+        :class:`ConnectionClosed` when the connection is lost meanwhile: the reply would go to the old client id.
 
         >>> reply = await client.request("calc:add", {"numbers": [1, 2]}, timeout_ms=5_000)
         >>> print(reply["payload"]["sum"])
 
-        :param timeout_ms: how long the answer may take, milliseconds; by default the client's ``request_timeout``
+        :param timeout_ms: how long to wait for the reply, in milliseconds; defaults to the client's ``request_timeout``
         :param timeout: the same in seconds
-        :param group: of a channel: the group that answers
-        :param ephemeral: of a channel: nothing is stored
+        :param group: for a channel: the group that serves it
+        :param ephemeral: for a channel: nothing is stored
         """
         if timeout_ms is not None and timeout is not None:
             raise invalid_argument('"timeout_ms" and "timeout" say the same; give one of them.', field="timeout_ms")
@@ -183,7 +184,7 @@ class MessageMethods:
             frame = {"type": "private", "to": _recipients(to), "payload": payload}
             frame["metadata"] = {"request": True}
             options = PublishOptions(request=limits)
-            # A client answers by the mark in the metadata, whatever its server makes of the option.
+            # Clients recognize a request by the metadata flag, whether or not the server supports the option.
             needs = _mail_feature(to)
         if metadata is not None:
             frame["metadata"] = {**metadata, **frame.get("metadata", {})}
@@ -200,7 +201,7 @@ class MessageMethods:
         metadata: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> Ack:
-        """Answers a private message (or an event) with a private one that carries its id as ``request_id``.
+        """Replies to a private message (or an event) with a private message that carries its id as ``request_id``.
 
         >>> @client.on("private")
         ... async def answer(message):
@@ -245,7 +246,7 @@ def command_request(
     waits: bool,
     on_answer: OnAnswer | None,
 ) -> Request:
-    """A command that changes something is not sent again after a loss: running it twice is not always harmless."""
+    """Builds a command request. A command that changes something is not retried: it may not be idempotent."""
     frame: JsonObject = {"type": "command", "command": name, "args": args}
     request = _request(frame, "command_response", None, repeatable=repeatable, timeout=timeout)
     request.command = name
@@ -267,7 +268,7 @@ def _request(
     needs: frozenset[str] = frozenset(),
 ) -> Request:
     if id and not (isinstance(id, str) and _ID.fullmatch(id)):
-        # The server could not say which message it refuses.
+        # The server could not identify the message in its error.
         raise invalid_argument('An id is "arq_" and 1-124 letters, digits, "_" or "-".', field="id")
     frame = {"version": PROTOCOL_VERSION, **frame, "id": id or new_id()}
     wire = wire_options(options) if options else {}

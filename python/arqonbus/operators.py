@@ -1,4 +1,4 @@
-"""Key-value state, timed events, webhooks and policies: the server's ``op.*`` commands."""
+"""Key-value state, scheduled events, webhooks and policies: the server's ``op.*`` commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RunCommand = Callable[..., Awaitable[JsonObject]]
 
 
 class Store:
-    """``client.store``: JSON values by key, in namespaces inside the tenant.
+    """``client.store``: JSON values by key, in namespaces within the tenant.
 
     >>> version = await client.store.set("jobs/1", {"state": "new"})
     """
@@ -45,10 +45,10 @@ class Store:
         ttl_seconds: float | None = None,
         if_version: int | None = None,
     ) -> int:
-        """Sets a key (any JSON value up to 64 KiB) and answers its version.
+        """Sets a key (any JSON value up to 64 KiB) and returns its version.
 
-        ``if_version`` makes it a compare-and-set: the version the key must have now, 0 for a key that must not exist.
-        Otherwise :class:`BusError` ``CONFLICT``, with ``current_version`` in its details.
+        ``if_version`` makes it a compare-and-set: the key's current version, 0 for a key that must not exist. Otherwise
+        raises :class:`BusError` ``CONFLICT``, with ``current_version`` in its details.
 
         >>> await client.store.set("jobs/1", {"state": "done"}, if_version=7)
         """
@@ -57,7 +57,7 @@ class Store:
         return int(result["version"])
 
     async def delete(self, key: str, *, namespace: str | None = None, if_version: int | None = None) -> bool:
-        """Deletes a key; False when there was none.
+        """Deletes a key; returns False when it did not exist.
 
         >>> await client.store.delete("jobs/1")
         """
@@ -73,7 +73,7 @@ class Store:
         after: str | None = None,
         values: bool = False,
     ) -> StoreKeys:
-        """One page of keys, in order, after the key ``after``; with ``values`` what they hold, too.
+        """One page of keys, in order, after the key ``after``; with ``values`` including their values.
 
         >>> page = await client.store.list("jobs/", limit=50, values=True)
         >>> print(page.entries["jobs/1"].value)
@@ -89,7 +89,7 @@ class Store:
     def keys(
         self, prefix: str | None = None, *, namespace: str | None = None, limit: int = 100, after: str | None = None
     ) -> Keys:
-        """All keys, fetched page by page as they are iterated; awaited instead, the first ``limit`` of them.
+        """All keys, fetched page by page during iteration; awaiting it instead returns the first ``limit`` keys.
 
         >>> async for key in client.store.keys("jobs/"):
         ...     print(key)
@@ -103,7 +103,7 @@ class Store:
     def watch(
         self, prefix: str | None = None, *, namespace: str | None = None, on_reset: OnReset | None = None
     ) -> StoreWatch:
-        """Changes of the keys with ``prefix``, set up again on every new connection.
+        """Watches changes of keys with ``prefix``; re-established on every new connection.
 
         >>> async for change in client.store.watch("jobs/"):
         ...     print(change.key, change.operation)
@@ -139,7 +139,7 @@ class Keys:
 
 
 class Cron:
-    """``client.cron``: events that the server publishes at their time.
+    """``client.cron``: scheduled events that the server publishes.
 
     >>> job = await client.cron.schedule("science:tick", {"beat": 1}, cron="0 9 * * 1-5")
     """
@@ -160,10 +160,10 @@ class Cron:
         durable: bool | None = None,
         catch_up: bool | None = None,
     ) -> JsonObject:
-        """Schedules an event and answers the job (``job_id``, ``next_run_at``, ...).
+        """Schedules an event and returns the job (``job_id``, ``next_run_at``, ...).
 
-        Either after a delay, repeated at an interval (``repeat_count`` 0: until cancelled), or by a cron expression
-        of 5 or 6 fields in an IANA time zone. A job that is not durable ends with its owner's last connection.
+        Either after a delay, repeated at an interval (``repeat_count`` 0: until cancelled), or by a cron expression of
+        5 or 6 fields in an IANA time zone. A job that is not durable ends with its owner's last connection.
 
         >>> job = await client.cron.schedule("science:tick", {"beat": 1}, interval_seconds=60, repeat_count=0)
         """
@@ -179,7 +179,7 @@ class Cron:
         return await self._run("op.cron.schedule", **place(address), payload=dict(payload), **options)
 
     async def list(self) -> Sequence[JsonObject]:
-        """The jobs of this client, or of everybody for an admin.
+        """The jobs of this client, or of all clients for an admin.
 
         >>> for job in await client.cron.list():
         ...     print(job["job_id"], job["next_run_at"])
@@ -187,7 +187,7 @@ class Cron:
         return [*(await self._run("op.cron.list"))["jobs"]]
 
     async def cancel(self, job_id: str) -> None:
-        """Raises :class:`BusError` ``NOT_FOUND`` for a job that is none.
+        """Cancels a job. Raises :class:`BusError` ``NOT_FOUND`` when it does not exist.
 
         >>> await client.cron.cancel(job["job_id"])
         """
@@ -214,10 +214,10 @@ class Webhooks:
         durable: bool | None = None,
         on: Sequence[str] | None = None,
     ) -> JsonObject:
-        """Registers a rule and answers it (``rule_id``, ...). Without an address every event of the tenant matches.
+        """Registers a rule and returns it (``rule_id``, ...). Without an address every event of the tenant matches.
 
-        ``secret`` (``whsec_`` and base64) signs the deliveries by the Standard Webhooks scheme. ``on`` says what to
-        post: ``message`` unless given, ``client_joined``, ``client_left``, ``occupied``, ``vacated``.
+        ``secret`` (``whsec_`` and base64) signs the deliveries with the Standard Webhooks scheme. ``on`` lists what to
+        post: ``message`` (default), ``client_joined``, ``client_left``, ``occupied``, ``vacated``.
 
         >>> rule = await client.webhooks.register("https://example.org/hook", "science:explore", secret=secret)
         """
@@ -226,7 +226,7 @@ class Webhooks:
         return await self._run("op.webhook.register", url=url, **where, **options)
 
     async def list(self) -> Sequence[JsonObject]:
-        """The rules of this client, or of everybody for an admin.
+        """The rules of this client, or of all clients for an admin.
 
         >>> for rule in await client.webhooks.list():
         ...     print(rule["rule_id"], rule["url"])
@@ -234,14 +234,14 @@ class Webhooks:
         return [*(await self._run("op.webhook.list"))["rules"]]
 
     async def unregister(self, rule_id: str) -> None:
-        """Ends a rule.
+        """Removes a rule.
 
         >>> await client.webhooks.unregister(rule["rule_id"])
         """
         await self._run("op.webhook.unregister", rule_id=rule_id)
 
     async def dead_letters(self, rule_id: str) -> Sequence[JsonObject]:
-        """Deliveries that failed for good.
+        """Deliveries that failed permanently.
 
         >>> for letter in await client.webhooks.dead_letters(rule["rule_id"]):
         ...     print(letter["delivery_id"])
@@ -249,7 +249,7 @@ class Webhooks:
         return [*(await self._run("op.webhook.dead_letters", rule_id=rule_id))["dead_letters"]]
 
     async def retry(self, rule_id: str, delivery_id: str | None = None) -> int:
-        """Queues dead letters again, one or all of them; answers how many.
+        """Requeues one dead letter or all of them; returns how many.
 
         >>> await client.webhooks.retry(rule["rule_id"])
         """
@@ -274,7 +274,7 @@ class Casil:
         return await self._run("op.casil.get")
 
     async def reload(self, **settings: Any) -> JsonObject:
-        """Changes the policy and answers it. Needs ``admin``.
+        """Changes the policy and returns it. Needs ``admin``.
 
         >>> await client.casil.reload(mode="enforce")
         """
@@ -282,7 +282,7 @@ class Casil:
 
 
 class Omega:
-    """``client.omega``: the experimental lane; all but :meth:`status` answer ``FEATURE_DISABLED`` where it is off.
+    """``client.omega``: the experimental lane; all but :meth:`status` fail with ``FEATURE_DISABLED`` when it is off.
 
     >>> print((await client.omega.status())["enabled"])
     """
@@ -291,14 +291,14 @@ class Omega:
         self._run = run
 
     async def status(self) -> JsonObject:
-        """Whether the lane is on, and its figures.
+        """Whether the lane is enabled, and its statistics.
 
         >>> status = await client.omega.status()
         """
         return await self._run("op.omega.status")
 
     async def register_substrate(self, name: str, kind: str, *, metadata: JsonObject | None = None) -> JsonObject:
-        """Registers a substrate and answers it (``substrate_id``, ...).
+        """Registers a substrate and returns it (``substrate_id``, ...).
 
         >>> substrate = await client.omega.register_substrate("grid", "lattice")
         """
@@ -312,14 +312,14 @@ class Omega:
         return [*(await self._run("op.omega.list_substrates"))["substrates"]]
 
     async def unregister_substrate(self, substrate_id: str) -> JsonObject:
-        """Ends a substrate, and its events with it.
+        """Removes a substrate and its events.
 
         >>> await client.omega.unregister_substrate(substrate["substrate_id"])
         """
         return await self._run("op.omega.unregister_substrate", substrate_id=substrate_id)
 
     async def emit_event(self, substrate_id: str, signal: str, *, payload: JsonObject | None = None) -> JsonObject:
-        """Emits an event of a substrate and answers it.
+        """Emits an event of a substrate and returns it.
 
         >>> await client.omega.emit_event(substrate["substrate_id"], "pulse", payload={"n": 1})
         """
@@ -329,7 +329,7 @@ class Omega:
     async def list_events(
         self, *, substrate_id: str | None = None, signal: str | None = None, limit: int | None = None
     ) -> Sequence[JsonObject]:
-        """The events kept, oldest first.
+        """The stored events, oldest first.
 
         >>> events = await client.omega.list_events(signal="pulse", limit=10)
         """
@@ -337,7 +337,7 @@ class Omega:
         return [*(await self._run("op.omega.list_events", **options))["events"]]
 
     async def clear_events(self, *, substrate_id: str | None = None, signal: str | None = None) -> JsonObject:
-        """Forgets events; answers how many are gone and how many remain.
+        """Deletes events; returns how many were deleted and how many remain.
 
         >>> await client.omega.clear_events(signal="pulse")
         """

@@ -1,4 +1,4 @@
-"""What a publication may ask for beside being delivered (DELIVERY): the ``options`` of an envelope."""
+"""Publish options (DELIVERY): the ``options`` of an envelope."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class PublishOptions(TypedDict, total=False):
     >>> await client.publish("science:explore", {"n": 1}, **options)
     """
 
-    #: Seconds after which it is neither delivered nor replayed nor listed any more.
+    #: Seconds after which it is no longer delivered, replayed or listed.
     ttl_seconds: float | None
-    #: It is stored only if the stream stands at this position (a sequence 0: is empty), or if its last message has this
-    #: id (``{"last_id": ID}``); else it is refused with ``CONFLICT``.
+    #: Store it only if the stream is at this position (sequence 0: is empty), or if its last message has this id
+    #: (``{"last_id": ID}``); otherwise it is refused with ``CONFLICT``.
     expect: Position | Mapping[str, Any] | None
-    #: Only to who is there now: no sequence, no history, no groups.
+    #: Deliver only to connected subscribers: no sequence, no history, no groups.
     ephemeral: bool | None
-    #: Takes the value away that the channel retains; the event itself is one like others.
+    #: Clear the channel's retained value; the event itself is a normal one.
     clear: bool | None
-    #: When it is delivered, with a time zone; as text in RFC 3339.
+    #: When to deliver it, with a time zone; a text is RFC 3339.
     deliver_at: datetime | str | None
-    #: Seconds after which it is delivered.
+    #: Seconds after which to deliver it.
     delay_seconds: float | None
-    #: Whether to be told what became of it: true for a mailbox, the name of the group for an event.
+    #: Request a receipt for its handling: true for a mailbox, the name of the group for an event.
     receipt: bool | str | None
-    #: It is a request: ``{"timeout_ms": …, "group": …}``. :meth:`ArqonBusClient.request` sends one and waits.
+    #: Makes it a request: ``{"timeout_ms": …, "group": …}``. :meth:`ArqonBusClient.request` sends one and waits.
     request: Mapping[str, Any] | None
 
 
@@ -56,13 +56,13 @@ def wire_options(options: PublishOptions) -> JsonObject:
 
 
 def needed_features(options: PublishOptions) -> frozenset[str]:
-    """What a server has to offer for these options."""
+    """The server features that these options require."""
     asked = [name for name, value in options.items() if value is not None and value is not False]
     return frozenset(["options", *(_FEATURES[name] for name in asked if name in _FEATURES)] if asked else [])
 
 
 def wire_time(time: datetime, field: str) -> str:
-    """RFC 3339. Raises ``INVALID_ARGUMENT`` for a time without a time zone: nobody knows when that is."""
+    """Formats a time as RFC 3339. Raises ``INVALID_ARGUMENT`` without a time zone: the time would be ambiguous."""
     if time.tzinfo is None:
         raise invalid_argument(
             f'"{field}" has no time zone; write datetime.now(timezone.utc) or .astimezone().', field=field

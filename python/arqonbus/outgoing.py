@@ -1,4 +1,4 @@
-"""What is sent: one request with all that is known of it, and the line that it goes out on."""
+"""Outgoing requests, and the connection they are sent on."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from typing import Literal, Protocol
 
 from .envelope import Envelope, JsonObject
 
-#: How often the wait for an answer is prolonged while a large message is arriving.
+#: How often a response timeout is extended while a large message is arriving.
 _MAX_PROLONGATIONS = 30
-#: What answers a request: a command by its response, a message by its ack, a private request by a private reply.
+#: The response type: a command's response, a message's ack, or a private reply to a request.
 Answer = Literal["command_response", "ack", "private"]
 
-#: Called in the middle of dispatch, before any later frame is looked at.
+#: Called during dispatch, before any later frame is processed.
 OnAnswer = Callable[[Envelope], None]
 
 
 class Line(Protocol):
-    """Where frames go while there is a connection."""
+    """Where frames are sent while there is a connection."""
 
     max_message_bytes: int | None
-    #: What the server at the other end offers, as its welcome says.
+    #: The server's features, from its welcome.
     features: frozenset[str]
 
     def send(self, text: str, on_sent: Callable[[], None] | None = None) -> None:
-        """Sends in order; ``on_sent`` is called when the socket has taken it."""
+        """Sends in order; ``on_sent`` is called when the socket has accepted it."""
 
     def is_receiving(self) -> bool:
-        """Whether a large message is arriving, and more of it has come since this was last asked."""
+        """Whether a large message is arriving, and more of it has arrived since the last call."""
 
 
 @dataclass(eq=False)
 class Request:
-    """One envelope, until it is answered. ``repeatable`` ones are sent again, under the same id, on the next line."""
+    """One envelope, until it is answered. ``repeatable`` ones are resent with the same id on the next connection."""
 
     id: str
     text: str
-    #: None: it asks for no answer.
+    #: None: no response is requested.
     answer: Answer | None
     repeatable: bool = False
-    #: The command, if it is one.
+    #: The command name, if it is one.
     command: str | None = None
-    #: The caller's own limit in seconds. None: the default one, which for messages and joins counts only on a line.
+    #: The caller's timeout in seconds. None: the default, which for messages and joins counts only while connected.
     timeout: float | None = None
-    #: Restores what the last connection had: goes out before the line is open to everybody.
+    #: Restores the state of the last connection: sent before other requests are allowed.
     restoring: bool = False
-    #: What the server has to offer for it (the ``features`` of its welcome).
+    #: The server features it requires (the ``features`` of the welcome).
     needs: frozenset[str] = frozenset()
-    #: Whether the answer may take its time: the server waits for something before it answers.
+    #: Whether the server waits for an event before it responds.
     waits: bool = False
     on_answer: OnAnswer | None = None
     future: asyncio.Future[Envelope | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     place: int = 0
     is_sent: bool = False
-    #: Whether it counts in its lane's window: what was sent at once does not.
+    #: Whether it counts in its lane's window; requests sent at once do not.
     is_paced: bool = False
     sent_at: float = 0.0
-    #: When it was first sent on a line that broke: from then on it may have been stored.
+    #: When it was first sent on a connection that was lost: it may have been stored since then.
     unknown_since: float | None = None
     prolongations: int = _MAX_PROLONGATIONS
     timer: asyncio.TimerHandle | None = None
@@ -73,16 +73,16 @@ class Request:
 
     @property
     def is_patient(self) -> bool:
-        """Whether its time counts only from when it is sent."""
+        """Whether its timeout starts only when it is sent."""
         return self.timeout is None and (self.command is None or self.is_join)
 
 
 class SendCommand(Protocol):
-    """Sends a command and answers its response's payload.
+    """Sends a command and returns the payload of its response.
 
-    ``restoring``: as part of the restoration after a loss.
+    ``restoring``: it restores state after a connection loss.
 
-    ``needs``: what the server has to offer. ``waits``: the server waits for something before it answers.
+    ``needs``: required server features. ``waits``: the server waits for an event before it responds.
     """
 
     async def __call__(

@@ -6,12 +6,12 @@ import re
 from functools import lru_cache
 
 _MAX_PATTERN = 128
-#: Literal segments hold what a channel's name holds; ``*`` and ``>`` only stand for whole segments.
+#: Literal segments use the characters of channel names; ``*`` and ``>`` only replace whole segments.
 _PATTERN = re.compile(r"(?:\*|[A-Za-z0-9][A-Za-z0-9_-]*)?(?:[./](?:\*|[A-Za-z0-9_-]*))*(?:[./]>)?")
 
 
 def is_channel_pattern(text: str) -> bool:
-    """Whether a text is a channel's name with a segment ``*``, or a last segment ``>``. A lone ``*`` is the room."""
+    """Whether a text is a channel name with a segment ``*``, or a last segment ``>``. A lone ``*`` is the room."""
     if len(text) > _MAX_PATTERN or text == "*":
         return False
     if text == ">":
@@ -20,7 +20,7 @@ def is_channel_pattern(text: str) -> bool:
 
 
 def matches(pattern: str, channel: str) -> bool:
-    """Whether a pattern means a channel: ``*`` is one segment between ``.`` or ``/``, a last ``>`` one or more."""
+    """Whether a pattern matches a channel: ``*`` is one segment between ``.`` or ``/``, a last ``>`` one or more."""
     return _compiled(pattern).fullmatch(channel) is not None
 
 

@@ -1,4 +1,4 @@
-"""Who is in a channel or room, and what each shows of itself: a set that stays true."""
+"""Presence: the members of a channel or room and their state, kept up to date."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .roster import Roster
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Members kept of a set; a server names 500 at most.
+#: Maximum members kept in a set; a server lists 500 at most.
 _MAX_MEMBERS = 10_000
-#: Changes kept for an iteration that is slow; then it is told the whole set instead.
+#: Maximum changes buffered for a slow iteration; beyond it, they are replaced by the whole set.
 _MAX_CHANGES = 1_000
 
-#: ``left``: it said so. ``lost``: its line broke. ``node_lost``: its node died.
+#: ``left``: it left explicitly. ``lost``: its connection was lost. ``node_lost``: its node failed.
 Cause = Literal["left", "lost", "node_lost"]
 
 log = logging.getLogger("arqonbus")
@@ -36,7 +36,7 @@ log = logging.getLogger("arqonbus")
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody who is there.
+    """A member.
 
     >>> for member in people.members:
     ...     print(member.sender.name, member.state)
@@ -44,16 +44,16 @@ class Member:
 
     client_id: str
     sender: Sender | None
-    #: What it shows of itself, any JSON value.
+    #: Its presence state, any JSON value.
     state: Any
     joined_at: str
-    #: In the set of a room: in which of its channels.
+    #: In the set of a room: which of its channels.
     channel: str | None = None
-    #: Among ``updated``: the client id that it had before it came back on another connection.
+    #: In ``updated``: the client id it had before it reconnected.
     previous_id: str | None = None
-    #: Among ``left``: why it is gone.
+    #: In ``left``: why it is gone.
     cause: Cause | None = None
-    #: What it told of itself with ``identify``: ``state`` and ``note``; ``lapsed`` when it did not say so again in time.
+    #: Its ``state`` and ``note`` set with ``identify``; ``lapsed`` when it was not refreshed in time.
     agent: JsonObject | None = None
 
     @classmethod
@@ -71,7 +71,7 @@ class Member:
 
     @property
     def key(self) -> tuple[str | None, str]:
-        """One client may be in several channels of a room.
+        """Unique key in the set: one client may be in several channels of a room.
 
         >>> people[member.key]
         """
@@ -80,14 +80,14 @@ class Member:
 
 @dataclass(frozen=True)
 class PresenceChange:
-    """What changed in a set, at most 20 times a second.
+    """A change of a set, at most 20 times a second.
 
     >>> async for change in client.presence("science:explore"):
     ...     print(change.joined, change.updated, change.left)
     """
 
     version: int
-    #: How many there are now.
+    #: Number of members now.
     count: int
     joined: tuple[Member, ...] = ()
     updated: tuple[Member, ...] = ()
@@ -98,11 +98,11 @@ OnChange = Callable[[PresenceChange], Awaitable[None] | None]
 
 
 class PresenceSet:
-    """Who is in a channel or room: ``async with client.presence("science:explore", state={"mood": "busy"}) as people``.
+    """The members of a channel or room, and their states.
 
     The place is joined on entering ``async with``, on :meth:`open` or when the iteration starts, and left by
-    :meth:`close` or on leaving ``async with``. :attr:`members` is true then, and after a lost line too, when this
-    client shows its state again. Of sets above 500 members only the :attr:`count` is told.
+    :meth:`close` or on leaving ``async with``. :attr:`members` is correct from then on, and again after a reconnect,
+    when this client restores its state too. For sets above 500 members only the :attr:`count` is sent.
 
     >>> async with client.presence("science:explore", state={"mood": "busy"}) as people:
     ...     print([member.sender.name for member in people.members])
@@ -127,11 +127,11 @@ class PresenceSet:
         self._joined: Joined | None = None
         self._closed = False
         self._left = False
-        #: Counts the changes of the set as the server tells them, without gaps.
+        #: Version of the set from the server; it increases by 1 with every change.
         self.version = 0
-        #: How many there are.
+        #: Number of members.
         self.count = 0
-        #: Whether the set is too large for its members to be told.
+        #: Whether the set is too large to list its members.
         self.counts_only = False
 
     @property
@@ -145,7 +145,7 @@ class PresenceSet:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Who is there now, this client included; empty while :attr:`counts_only`.
+        """The members now, including this client; empty while :attr:`counts_only`.
 
         >>> people.members[0].client_id
         'arq_client_1'
@@ -162,7 +162,7 @@ class PresenceSet:
         return self._closed
 
     async def open(self) -> Self:
-        """Joins now. Raises what the server refuses.
+        """Joins now. Raises the server's refusal.
 
         >>> people = await client.presence("science:explore").open()
         """
@@ -174,7 +174,7 @@ class PresenceSet:
         return self
 
     async def update(self, state: Any) -> None:
-        """Shows another state (any JSON value up to 4 KiB), on later connections too.
+        """Changes this client's state (any JSON value up to 4 KiB), for later connections too.
 
         >>> await people.update({"mood": "idle"})
         """
@@ -197,7 +197,7 @@ class PresenceSet:
             await self._roster.leave(self._membership)
 
     async def receive(self, timeout: float | None = None) -> PresenceChange:
-        """The next change. Raises :class:`RequestTimeout` after ``timeout`` seconds.
+        """Returns the next change. Raises :class:`RequestTimeout` after ``timeout`` seconds.
 
         >>> change = await people.receive(timeout=2.0)
         """
@@ -222,7 +222,7 @@ class PresenceSet:
         return await self.receive()
 
     def _reset(self, snapshot: JsonObject, count: int) -> None:
-        """The whole set, as the answer to a join or a notice tells it: what differs is what has changed."""
+        """Replaces the whole set, from a join response or a notice; reports the differences as a change."""
         before = self._members
         listed = [] if snapshot.get("counts_only") else _members(snapshot.get("members"))
         self.counts_only = snapshot.get("counts_only") is True
@@ -246,7 +246,7 @@ class PresenceSet:
         if version <= self.version:
             return
         if version != self.version + 1 or self.counts_only:
-            # Something between was not told: the answer to another join tells the whole set.
+            # A change was missed: rejoin to get the whole set.
             self._membership.joining()
             self._roster.rejoin(self._membership)
             return
@@ -257,7 +257,7 @@ class PresenceSet:
         for member in updated:
             if member.previous_id is not None:
                 self._members.pop((member.channel, member.previous_id), None)
-        # The answer to the join may have told of it already.
+        # The join response may have included it already.
         new = [member for member in joined if self._members.get(member.key) != member]
         for member in (*updated, *joined):
             self._members[member.key] = replace(member, previous_id=None)
@@ -272,7 +272,7 @@ class PresenceSet:
             self._call(self._on_change, change)
         if self._is_iterated:
             if len(self._changes) >= _MAX_CHANGES:
-                # A reader this slow is better served by the set itself.
+                # Replace the backlog of a slow reader with the whole set.
                 self._changes.clear()
                 change = PresenceChange(self.version, self.count, joined=self.members)
             self._changes.put(change)
@@ -290,7 +290,7 @@ class PresenceSet:
             log.exception("a callback failed")
             return
         if inspect.isawaitable(result):
-            # The loop keeps weak references only: a task that nobody holds may vanish halfway.
+            # The event loop keeps only weak references: an unreferenced task may be garbage-collected early.
             task = asyncio.create_task(finish(result), name="arqonbus-presence")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -301,7 +301,7 @@ class PresenceSet:
 
 
 class PresenceMembership(Membership):
-    """A membership for the sake of its notices. Its events are somebody else's, and it resumes nothing."""
+    """A membership that only handles presence notices. It ignores events and resumes nothing."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the server answers to a message at once, and what it tells later of what became of it."""
+"""Acks, and the later receipts that report how a message was handled."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from .address import MAILBOX_ROOM
 from .envelope import Envelope
 from .errors import RequestTimeout, invalid_argument
 
-#: ``handled``: somebody has acknowledged it. ``rejected``: nobody could deal with it, it is a dead letter now.
-#: ``expired``: its time was over before.
+#: ``handled``: it was acknowledged. ``rejected``: it became a dead letter. ``expired``: its TTL passed first.
 Stage = Literal["handled", "rejected", "expired"]
 
-#: Whom the server writes as; no client can.
+#: Sender id of the server; clients cannot use it.
 _SERVER = "arqonbus"
-#: Receipts that are remembered, so that one that comes twice is told once.
+#: Number of receipt ids remembered, to drop duplicates.
 _MAX_TOLD = 1_000
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a message that was sent with ``receipt=``. Also told by ``on("receipt")``.
+    """The outcome of a message sent with ``receipt=``. Also passed to ``on("receipt")``.
 
     >>> client.on("receipt", lambda receipt: print(receipt.id, receipt.stage, receipt.by))
     """
@@ -32,14 +31,14 @@ class Receipt:
     #: The id of the message.
     id: str
     stage: Stage
-    #: The subject that dealt with it; None when it has none, and when nobody did.
+    #: The subject that handled it; None when it has no subject, and when nobody handled it.
     by: str | None
-    #: How often it was handed out.
+    #: Number of delivery attempts.
     attempts: int
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> Receipt | None:
-        """Reads what tells a stage: an ``ack``, or what waited in a mailbox. None for any other envelope."""
+        """Reads a receipt from an ``ack`` or a mailbox message. Returns None for any other envelope."""
         payload = envelope["payload"]
         stage, by = payload.get("stage"), payload.get("by")
         is_mail = (envelope["type"], envelope.get("room"), envelope.get("from")) == ("private", MAILBOX_ROOM, _SERVER)
@@ -52,7 +51,7 @@ class Receipt:
 
 
 class AwaitedReceipt:
-    """The receipt of one message, as long as somebody is interested in it."""
+    """The pending receipt of one message."""
 
     def __init__(self) -> None:
         self._receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
@@ -70,16 +69,16 @@ class AwaitedReceipt:
     def fail(self, error: BaseException) -> None:
         if not self._receipt.done():
             self._receipt.set_exception(error)
-            # Nobody may be waiting for it.
+            # Mark the exception as retrieved: the future may have no waiter.
             self._receipt.exception()
 
 
 class Receipts:
-    """The receipts that a client waits for. Each is kept for as long as its :class:`Ack` is."""
+    """The receipts a client is waiting for. Each is kept as long as its :class:`Ack`."""
 
     def __init__(self) -> None:
         self._awaited: WeakValueDictionary[str, AwaitedReceipt] = WeakValueDictionary()
-        #: The ids of the last receipts, oldest first.
+        #: The ids of recent receipts, oldest first.
         self._told: dict[str, None] = {}
 
     def expect(self, id: str) -> AwaitedReceipt:
@@ -88,7 +87,7 @@ class Receipts:
         return awaited
 
     def take(self, envelope: Envelope, tell: Callable[[Receipt], object]) -> bool:
-        """Takes an envelope that is a receipt, and tells it unless it was told before. False for any other."""
+        """Handles an envelope that is a receipt, and reports it unless it is a duplicate. False for any other."""
         receipt = Receipt.from_envelope(envelope)
         if receipt is None:
             return False
@@ -110,10 +109,10 @@ class Receipts:
 
 @dataclass(frozen=True)
 class Ack:
-    """The server's receipt (PROTOCOL section 6).
+    """The server's acknowledgement of a message (PROTOCOL section 6).
 
-    ``stored`` is the only word on durability: ``none``, ``memory``, ``disk`` or ``replicated``. ``duplicate`` says
-    that this id had been accepted before. ``sequence`` and ``epoch`` are None for private messages and for traffic
+    ``stored`` is the only statement on durability: ``none``, ``memory``, ``disk`` or ``replicated``. ``duplicate``
+    means that this id was accepted before. ``sequence`` and ``epoch`` are None for private messages and for traffic
     that was not stored.
 
     >>> ack = await client.publish("science:explore", {"n": 1})
@@ -127,21 +126,21 @@ class Ack:
     duplicate: bool
     stored: str
     undelivered: tuple[str, ...] = ()
-    #: The mailboxes (``@NAME``) that keep the message until it is read, what waits in the fullest of them, and for how
-    #: many milliseconds the oldest of that has waited.
+    #: The mailboxes (``@NAME``) that keep the message until it is read, the backlog of the fullest one, and the age of
+    #: its oldest message in milliseconds.
     queued: tuple[str, ...] = ()
     pending: int | None = None
     oldest_ms: float | None = None
-    #: Of an event for later: the job that ``client.cron.cancel()`` takes, and when it is due, RFC 3339.
+    #: For a delayed event: the job id for ``client.cron.cancel()``, and when it is due, RFC 3339.
     job_id: str | None = None
     deliver_at: str | None = None
-    #: What tells of the receipt, when one was asked for.
+    #: The pending receipt, if one was requested.
     awaited: AwaitedReceipt | None = field(default=None, repr=False, compare=False)
 
     async def handled(self, timeout: float | None = None) -> Receipt:
-        """Waits for the receipt that ``receipt=`` asked for: what became of the message.
+        """Waits for the receipt requested with ``receipt=``.
 
-        Of several recipients the first receipt counts; all of them come to ``on("receipt")``. Raises
+        With several recipients the first receipt counts; all of them go to ``on("receipt")``. Raises
         :class:`RequestTimeout` after ``timeout`` seconds, and :class:`ConnectionClosed` when the client ends.
 
         >>> ack = await client.send("@ada", {"text": "hello"}, receipt=True)

@@ -1,4 +1,4 @@
-"""When to connect again, and after how long (PROTOCOL section 8)."""
+"""When to reconnect, and after what delay (PROTOCOL section 8)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLANS: dict[int, Plan] = {
 
 
 def plan_after(close_code: int | None) -> Plan:
-    """What to do after ``close_code``; a code that the table does not name is a broken line: ``backoff``."""
+    """The action after ``close_code``; codes not in the table are connection losses: ``backoff``."""
     return _PLANS.get(close_code or 1006, "backoff")
 
 
@@ -30,8 +30,8 @@ def plan_after(close_code: int | None) -> Plan:
 class ReconnectPolicy:
     """Exponential backoff with full jitter: attempt n waits a random time up to ``base * 2**n``, at most ``cap``.
 
-    Times are in seconds. ``cap`` bounds every wait, also those that a server asks for. ``max_attempts`` bounds the
-    failures in a row; None never gives up. ``draw`` gives numbers in [0, 1) and is there to be replaced in tests.
+    Times are in seconds. ``cap`` bounds every delay, including those requested by a server. ``max_attempts`` bounds the
+    consecutive failures; None never gives up. ``draw`` returns numbers in [0, 1) and is replaced in tests.
 
     >>> ArqonBusClient(reconnect=ReconnectPolicy(base=0.1, cap=5.0, max_attempts=20))
     """
@@ -47,5 +47,5 @@ class ReconnectPolicy:
         >>> 0 <= ReconnectPolicy().delay(3) <= 2.0
         True
         """
-        # The exponent is bounded because 2.0**1024 overflows, which a server away for a day would reach.
+        # The exponent is bounded because 2.0**1024 overflows, which a day-long outage would reach.
         return self.draw() * min(self.cap, self.base * 2.0 ** min(attempt, 32))

@@ -1,4 +1,4 @@
-"""Requests of other clients, and the handler that answers them."""
+"""Requests of other clients, and the handler that replies to them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .errors import ArqonBusError, ConnectionClosed, RequestFailed
 
 #: The payload of a reply; None for an empty one.
 Reply = Mapping[str, Any] | None
-#: Gets a request's payload and the message it came with; what it returns becomes the reply's payload.
+#: Called with a request's payload and its message; the return value becomes the reply's payload.
 RequestHandler = Callable[[JsonObject, Envelope], Awaitable[Reply] | Reply]
 
 #: Sends a private envelope with these fields.
 SendReply = Callable[[JsonObject], Awaitable[object]]
 
-#: The group whose members answer the requests of a channel, unless another one is named.
+#: The default group that serves the requests of a channel.
 SERVE_GROUP = "serve"
 
 log = logging.getLogger("arqonbus")
 
 
 class Requests:
-    """Answers requests: envelopes with ``metadata.request``, whose reply is a private that names them."""
+    """Handles requests (envelopes with ``metadata.request``) and sends private replies that carry the request's id."""
 
     def __init__(self, send: SendReply):
         self._send = send
@@ -34,7 +34,7 @@ class Requests:
         self._answering: set[asyncio.Task[None]] = set()
 
     def handle(self, handler: RequestHandler) -> Callable[[], None]:
-        """Sets the one handler; answers the way to remove it."""
+        """Sets the handler, replacing any other; returns a function that removes it."""
         self._handler = handler
 
         def remove() -> None:
@@ -44,7 +44,7 @@ class Requests:
         return remove
 
     def take(self, envelope: Envelope) -> bool:
-        """Takes a private envelope if it is a request for the handler."""
+        """Handles a private envelope if it is a request and there is a handler."""
         if self._handler is None or not envelope.metadata.get("request"):
             return False
         task = asyncio.create_task(self._answer(envelope, self._handler), name="arqonbus-request")
@@ -53,12 +53,12 @@ class Requests:
         return True
 
     async def serve(self, message: Envelope, handler: RequestHandler) -> None:
-        """Answers what the group of a channel has handed out, if it is a request: nobody waits for other events."""
+        """Handles a group delivery if it is a request: other events need no reply."""
         if message.metadata.get("request"):
             await self._answer(message, handler)
 
     async def idle(self) -> None:
-        """Waits until the requests that have come are answered."""
+        """Waits until all received requests are replied to."""
         while self._answering:
             await asyncio.wait(tuple(self._answering))
 
@@ -68,7 +68,7 @@ class Requests:
             result = handler(envelope["payload"], envelope)
             fields["payload"] = (await result if inspect.isawaitable(result) else result) or {}
         except Exception as error:
-            # The text of any other error was not meant for others.
+            # The text of any other error may contain private information.
             told = error if isinstance(error, RequestFailed) else RequestFailed("INTERNAL_ERROR", "The request failed.")
             if told is not error:
                 log.exception("the request handler failed")
@@ -77,6 +77,6 @@ class Requests:
         try:
             await self._send(fields)
         except ConnectionClosed:
-            return  # the client was closed, or the asker's connection is gone with this one
+            return  # the client was closed, or the requester's connection was lost with this one
         except ArqonBusError as error:
             log.warning("a request could not be answered: %s", error)

@@ -1,4 +1,4 @@
-"""What the client's methods answer with."""
+"""Return values of the client's methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Position:
 
     @classmethod
     def of(cls, message: Envelope) -> Position | None:
-        """Where a message stands in its stream; None when it is kept in none.
+        """The position of a message in its stream; None when it is not stored in one.
 
         >>> Position.of(message)
         Position(sequence=7, epoch='c0ffee')
@@ -29,7 +29,7 @@ class Position:
         return cls.from_wire(message.get("metadata"))
 
     def to_wire(self) -> JsonObject:
-        """The same as JSON, to keep it in a file or a database.
+        """The position as JSON, for storing it in a file or a database.
 
         >>> json.dumps(position.to_wire())
         '{"sequence": 7, "epoch": "c0ffee"}'
@@ -38,7 +38,7 @@ class Position:
 
     @classmethod
     def from_wire(cls, value: Any) -> Position | None:
-        """Reads ``{sequence, epoch}``; None when either is missing, as on traffic that no stream keeps.
+        """Reads ``{sequence, epoch}``; None when either is missing, as on traffic that is not stored.
 
         >>> Position.from_wire(json.loads(text))
         Position(sequence=7, epoch='c0ffee')
@@ -51,17 +51,17 @@ class Position:
         return cls(sequence, epoch)
 
 
-#: Where a subscription goes on: a position, or positions by channel. In the map of a channel there is its own, and
-#: ``*`` for the events that go to the whole room.
+#: Where a subscription resumes: a position, or positions by channel. The map of a channel has its own position, and
+#: ``*`` for the room-wide events.
 Since = Position | dict[str, Position]
 
 
-#: Where a page of history ends: a sequence, or a map of the channels of a room. It is handed back as it came.
+#: Where a page of history ends: a sequence, or for a room a map by channel. Passed back to the server unchanged.
 PageCursor = int | dict[str, Any]
 
 
 def since_from_wire(value: Any) -> Since | None:
-    """Reads where a page ends: a position, or positions by channel. A stream that nobody has made yet has one too."""
+    """Reads where a page ends: a position, or positions by channel. A stream that does not exist yet has one too."""
     position = _place_of_page(value)
     if position is not None or not isinstance(value, dict):
         return position
@@ -74,7 +74,7 @@ def _place_of_page(value: Any) -> Position | None:
 
 
 def since_to_wire(since: Since) -> JsonObject:
-    """The same as JSON."""
+    """The wire form of a ``since``."""
     if isinstance(since, Position):
         return since.to_wire()
     return {channel: position.to_wire() for channel, position in since.items()}
@@ -82,7 +82,7 @@ def since_to_wire(since: Since) -> JsonObject:
 
 @dataclass(frozen=True)
 class Joined:
-    """The answer to a join: where the stream stood before live traffic, and how many members there are.
+    """The response to a join: the stream position before live traffic, and the number of members.
 
     >>> joined = await client.join("science:explore")
     >>> print(joined.members, joined.sequence)
@@ -92,15 +92,15 @@ class Joined:
     channel: str
     position: Position | None
     members: int
-    #: Only when the join named a position: whether every envelope missed since then follows.
+    #: Only when the join gave a position: whether every envelope missed since then follows.
     recovered: bool | None
-    #: Where the channel and the room-wide stream (``*``) stood; for a room, each of its channels.
+    #: Positions of the channel and the room-wide stream (``*``); for a room, of each of its channels.
     positions: dict[str, Position]
-    #: Of a group: its name.
+    #: For a group: its name.
     group: str | None = None
-    #: Of a room or pattern: which channels it stands for.
+    #: For a room or pattern: which channels it covers.
     scope: str | None = None
-    #: With ``presence``: who was there, as the server tells it.
+    #: With ``presence``: the members, as sent by the server.
     presence: JsonObject | None = None
 
     @property
@@ -114,7 +114,7 @@ class Joined:
 
     @property
     def epoch(self) -> str | None:
-        """The incarnation of the stream that it counts in.
+        """The epoch of the stream that :attr:`sequence` belongs to.
 
         >>> (await client.join("science:explore")).epoch
         'c0ffee'
@@ -139,10 +139,10 @@ class Joined:
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """Envelopes, oldest first. ``previous`` goes into ``before`` for older ones, ``next`` into ``after`` for newer.
+    """Envelopes, oldest first. Pass ``previous`` as ``before`` for older ones, ``next`` as ``after`` for newer.
 
-    ``position`` goes into ``since``, for what comes after these: of a channel a :class:`Position`, of a room a map.
-    ``recovered`` is there when ``since`` was asked for: False when something in between is no longer kept.
+    Pass ``position`` as ``since`` to read what follows: a :class:`Position` for a channel, a map for a room.
+    ``recovered`` is set when ``since`` was given: False when something in between is no longer stored.
 
     >>> page = await client.history_page("science:explore", limit=20)
     >>> older = await client.history_page("science:explore", before=page.previous)
@@ -165,8 +165,8 @@ class HistoryPage:
         )
 
 
-#: ``not_recovered``: no longer kept. ``new_epoch``: the stream was begun anew. ``history_gap``: the server told of a
-#: hole. ``overflow``: the reader was too slow. ``watch_interrupted``: a watch missed changes while it was away.
+#: ``not_recovered``: no longer stored. ``new_epoch``: the stream was restarted. ``history_gap``: the server reported a
+#: gap. ``overflow``: the reader was too slow. ``watch_interrupted``: a watch missed changes while disconnected.
 ResetReason = Literal["not_recovered", "new_epoch", "history_gap", "overflow", "watch_interrupted"]
 
 _REASONS: dict[str, str] = {
@@ -180,7 +180,7 @@ _REASONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Reset:
-    """Messages of ``address`` were lost for good: reload what depends on them. ``position`` is where it goes on.
+    """Messages of ``address`` were lost: reload what depends on them. ``position`` is where delivery continues.
 
     >>> client.subscribe("science:explore", on_reset=lambda reset: print(reset.reason, reset.position))
     """
@@ -195,7 +195,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as it came over the wire, and what it says. Told by ``on("frame")``.
+    """A received frame: its text and the parsed envelope. Passed to ``on("frame")``.
 
     >>> client.on("frame", lambda frame: print(frame.text))
     """
@@ -207,21 +207,21 @@ class Frame:
 
 @dataclass(frozen=True)
 class Reconnecting:
-    """An attempt failed or the line broke, and another attempt follows. Told by ``on("reconnecting")``.
+    """An attempt failed or the connection was lost, and another attempt follows. Passed to ``on("reconnecting")``.
 
     >>> client.on("reconnecting", lambda info: print(info.attempt, info.delay, info.error))
     """
 
-    #: Failures in a row, this one included.
+    #: Consecutive failures, including this one.
     attempt: int
-    #: Wait before the next attempt, seconds.
+    #: Delay before the next attempt, in seconds.
     delay: float
     error: Exception
 
 
 @dataclass(frozen=True)
 class Queued:
-    """What waits to be sent, because the line is away or the server has asked for a pause.
+    """Messages waiting to be sent, because the connection is down or the server asked for a pause.
 
     >>> print(client.queued.messages, client.queued.bytes)
     """
@@ -232,7 +232,7 @@ class Queued:
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """One key of ``op.store``. ``expires_at`` is RFC 3339, None without a time to live.
+    """One key of ``op.store``. ``expires_at`` is RFC 3339, None without an expiry.
 
     >>> entry = await client.store.get("jobs/1")
     >>> print(entry.value, entry.version)
@@ -245,9 +245,9 @@ class StoreEntry:
 
 @dataclass(frozen=True)
 class StoreKeys:
-    """One page of keys, in order. ``next`` goes into ``after`` for the following page; None when there is none.
+    """One page of keys, in order. Pass ``next`` as ``after`` for the following page; None on the last page.
 
-    ``entries`` are what the keys hold, by key, when that was asked for.
+    ``entries`` are the values by key, if requested.
 
     >>> page = await client.store.list("jobs/", limit=50)
     >>> print(page.keys, page.next)
@@ -260,7 +260,7 @@ class StoreKeys:
 
 @dataclass(frozen=True)
 class StoreChange:
-    """A change of a watched key. ``value`` is there for ``set`` only.
+    """A change of a watched key. ``value`` is set for ``set`` only.
 
     >>> async for change in client.store.watch("jobs/"):
     ...     print(change.key, change.operation, change.version)

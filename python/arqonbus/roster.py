@@ -1,4 +1,4 @@
-"""Everything that a client has joined: joining, leaving, joining again, and who gets which event."""
+"""The roster of a client's memberships: joins, leaves, rejoins, and event routing."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .results import Joined
 
 
 class Roster:
-    """The memberships, in the order joined: the last one is the server's idea of "current", after a rejoin too."""
+    """The memberships, in join order: the last one is the server's "current" channel, after a rejoin too."""
 
     def __init__(self, send_command: SendCommand, policy: ReconnectPolicy) -> None:
         self._send_command = send_command
         self._policy = policy
         self._memberships: list[Membership] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        #: What is joined again later: one try at a time.
+        #: Memberships with a scheduled rejoin: one attempt at a time.
         self._waiting: set[Membership] = set()
         self._is_up = False
-        #: Nothing more can be joined.
+        #: While draining, new joins are refused.
         self.is_draining = False
 
     async def join(self, membership: Membership, timeout: float | None = None) -> Joined:
-        """Joins. Raises what the server refuses, and then nothing is kept."""
+        """Joins. Raises the server's refusal, and then keeps nothing."""
         if self.is_draining:
             raise closed_error()
         self._memberships.append(membership)
@@ -48,14 +48,14 @@ class Roster:
         return membership.result
 
     def adopt(self, membership: Membership) -> bool:
-        """Takes in a membership that the server has made. False when the client has one there already."""
+        """Adopts a membership made by the server. False when the client already has one there."""
         if self.is_draining or self.has(membership):
             return False
         self._memberships.append(membership)
         return True
 
     async def leave(self, membership: Membership, timeout: float | None = None) -> bool:
-        """Leaves, unless another membership has the same address. Answers whether the client was a member."""
+        """Leaves, unless another membership has the same address. Returns whether the client was a member."""
         if membership not in self._memberships:
             return False
         shared = any(other.key == membership.key for other in self._memberships if other is not membership)
@@ -67,26 +67,26 @@ class Roster:
             result = await self._send_command("leave_channel", membership.leave_args(), timeout=timeout)
             return result.get("left") is True
         except ConnectError:
-            # The server has forgotten the membership with the connection, and nothing joins it again.
+            # The server forgets the membership with the connection, and it is not restored.
             return True
         finally:
-            # Kept until the answer, so that events on their way do not surface in the inbox.
+            # Kept until the response, so that events in flight do not go to the inbox.
             self.drop(membership)
 
     def _stop_watching(self, membership: Membership) -> None:
-        """Joins again for those who stay, unless one of them wants the notices too."""
+        """Rejoins without presence notices, unless another membership of the address wants them."""
         others = [one for one in self._memberships if one is not membership and one.key == membership.key]
         if others and not any(one.options.presence for one in others):
             self.drop(membership)
             self.rejoin(others[0])
 
     def drop(self, membership: Membership) -> None:
-        """Forgets a membership, because it is over or another one of the same address has replaced it."""
+        """Removes a membership that has ended or was replaced by another one of the same address."""
         if membership in self._memberships:
             self._memberships.remove(membership)
 
     def _forget(self, membership: Membership) -> None:
-        """A join was refused, or its caller has given up: the server may have taken it all the same."""
+        """Drops a membership whose join failed or was cancelled, and leaves in case the server accepted it."""
         self.drop(membership)
         if self._is_up and not self.has(membership):
             self._run(self._leave_quietly(membership))
@@ -99,7 +99,7 @@ class Roster:
         """Leaves everything, and then ends it."""
         memberships = list(self._memberships)
         if self._is_up:
-            # Refused or lost, the membership is gone all the same.
+            # The membership has ended even if the leave is refused or lost.
             each = {membership.key: membership for membership in memberships}
             await asyncio.gather(*(self._leave_quietly(membership) for membership in each.values()))
         for membership in memberships:
@@ -107,14 +107,14 @@ class Roster:
             membership.end(StopAsyncIteration())
 
     async def restore(self) -> None:
-        """Joins everything again, with what was seen of it. Ends when all were answered once."""
+        """Rejoins everything from where it was. Returns when all joins were answered once."""
         self._is_up = True
-        # One whose first join is still to be answered is not here: that join waits in the queue.
+        # Skip memberships whose first join is pending: that join waits in the queue.
         known = [membership for membership in self._memberships if membership.result is not None]
         await asyncio.gather(*(self._rejoin(membership) for membership in known))
 
     def rejoin(self, membership: Membership) -> None:
-        """Joins again from where the membership stands."""
+        """Rejoins from the current position of the membership."""
         if self._is_up and membership in self._memberships:
             self._start(membership, 0.0, 0)
 
@@ -138,16 +138,16 @@ class Roster:
         task.add_done_callback(self._tasks.discard)
 
     async def _rejoin(self, membership: Membership, failures: int = 0) -> None:
-        """Joins again; a refusal that may pass is tried again later, as is what the server could not place.
+        """Rejoins. A retryable refusal is retried later, and so is a join whose position the server could not tell.
 
-        Another refusal ends it.
+        Any other refusal ends the membership.
         """
         try:
             await self._send_join(membership, None, restoring=True)
             if membership.is_unplaced and membership in self._memberships and self._is_up:
                 self._start(membership, self._policy.delay(failures), failures + 1)
         except ConnectError:
-            return  # without a line there is nothing to do: the next connection joins again
+            return  # without a connection there is nothing to do: the next one rejoins
         except ArqonBusError as error:
             if membership not in self._memberships or not self._is_up:
                 return
@@ -161,7 +161,7 @@ class Roster:
         self, membership: Membership, timeout: float | None, *, restoring: bool, is_again: bool = False
     ) -> None:
         membership.joining()
-        # The server keeps one membership an address: it has to do for all who share it.
+        # The server keeps one membership per address: it must cover the options of all that share it.
         args, asked = membership.join_args(
             [other.options for other in self._memberships if other.key == membership.key]
         )
@@ -184,11 +184,11 @@ class Roster:
         if is_owed:
             await self._send_join(membership, timeout, restoring=restoring, is_again=True)
         elif membership not in self._memberships and not self.has(membership):
-            # Left before the server knew of it.
+            # Left before the join was answered.
             await self._leave_quietly(membership)
 
     def has(self, membership: Membership) -> bool:
-        """Whether the server keeps a membership of this client that stands for it."""
+        """Whether the client has a membership with the same key."""
         return any(other.key == membership.key for other in self._memberships)
 
     def lost(self) -> None:
@@ -198,7 +198,7 @@ class Roster:
             membership.lost()
 
     def stop(self) -> None:
-        """Ends what is joined again later."""
+        """Cancels scheduled rejoins."""
         self._waiting.clear()
         for task in tuple(self._tasks):
             if task is not asyncio.current_task():
@@ -213,9 +213,9 @@ class Roster:
         return bool(covering)
 
     def hand_out(self, envelope: Envelope, take: Callable[[Envelope], bool]) -> bool:
-        """Gives what a group has handed to this client to its member; one that has just left is no more.
+        """Passes a group delivery to its group's membership; one that was just left is ignored.
 
-        :param take: answers whether it took the message, so that the member does not get it
+        :param take: returns whether it handled the message, so that the membership does not get it
         """
         facts = envelope.metadata.get("delivery")
         if not isinstance(facts, dict):
@@ -227,14 +227,14 @@ class Roster:
             if membership.group == facts.get("group")
             and (membership.address.covers(*stream) or (not stream.room and membership.address.room == MAILBOX_ROOM))
         ]
-        # The same name on the channel and on a pattern that matches it is two groups, and the channel's comes first.
+        # A channel and a matching pattern may each have a group of this name: the channel's comes first.
         members.sort(key=lambda membership: membership.address.is_many)
         if members and not take(envelope):
             members[0].offer(stream, envelope, ())
         return True
 
     def gap(self, envelope: Envelope, own: Container[str]) -> bool:
-        """Tells a hole in a stream to every membership that covers it. False when none does."""
+        """Reports a gap in a stream to every membership that covers it. False when none does."""
         stream = _stream(envelope)
         covering = self._covering(stream)
         for membership in covering:
@@ -244,10 +244,10 @@ class Roster:
     def revoked(
         self, stream: Address, group: str | None = None, *, is_deleted: bool = False, reason: str | None = None
     ) -> bool:
-        """The server has ended a membership. False when it is not known.
+        """Ends a membership that the server has revoked. False when it is not known.
 
-        :param is_deleted: somebody has deleted the group
-        :param reason: why, if the server has said so; else the token no longer allows it
+        :param is_deleted: the group was deleted
+        :param reason: the server's reason, if given; otherwise the token no longer allows it
         """
         if is_deleted:
             error = BusError("NOT_FOUND", f"The group {group} of {stream} was deleted.")
@@ -263,16 +263,16 @@ class Roster:
         return bool(ended)
 
     def notice(self, envelope: Envelope) -> bool:
-        """Offers a notice of who joined or left to the memberships of that very address. False when none wants it."""
+        """Offers a presence notice to the memberships of exactly that address. False when none wants it."""
         stream = _stream(envelope)
-        # A list, because each of them has to be offered it, even after one has taken it.
+        # A list, not a generator: every membership must be offered it, even after one has taken it.
         return any([member.notice(envelope) for member in self._memberships if member.key == (stream, None)])
 
     def _covering(self, stream: Address) -> list[Membership]:
         return [one for one in self._memberships if one.group is None and one.address.covers(*stream)]
 
     def mark_own(self, envelope: Envelope, own: Container[str]) -> None:
-        """An ack: its sequence is one that this client does not get to see, and has seen all the same."""
+        """Handles an ack: its sequence counts as seen, although this client does not receive it."""
         sequence, epoch = envelope["payload"].get("sequence"), envelope["payload"].get("epoch")
         if isinstance(sequence, int) and sequence > 0 and isinstance(epoch, str):
             for membership in self._memberships:
@@ -285,5 +285,5 @@ class Roster:
 
 
 def _stream(envelope: Envelope) -> Address:
-    """Where an event is; a frame without an address is nowhere, which nothing but "*:*" covers."""
+    """The address of an event; a frame without an address has an empty one, which only "*:*" covers."""
     return Address(envelope.get("room", ""), envelope.get("channel", ""))

@@ -1,4 +1,4 @@
-"""Where each received frame goes: to its request, its subscriptions, its watchers, or the inbox."""
+"""Routes each received frame: to its request, its subscriptions, its watches, or the inbox."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Router:
         self.listeners = Listeners()
         self.inbox: Feed[Envelope] = Feed("inbox", inbox_limit, on_reset)
         self.welcome: JsonObject = {}
-        #: Told of the payload of each notice of the server about itself: shutdown, token expiry.
+        #: Called with the payload of each notice of the server about itself: shutdown, token expiry.
         self.on_server_notice: Callable[[JsonObject], None] = lambda payload: None
-        #: Told when the connection is gone.
+        #: Called when the connection is lost.
         self.on_lost: Callable[[], None] = lambda: None
         self._roster = roster
         self._watches = watches
@@ -55,19 +55,19 @@ class Router:
         self._settlements = settlements
         self._inbox_cursors = Cursors()
         self._joined: dict[Address, Membership] = {}
-        # A reconnected client has a new id; what it published under an old one is its own all the same.
+        # All ids of this client: a reconnect changes the id, but events published under an old one are still its own.
         self._own: set[str] = set()
 
     def inbox_membership(self, address: Address, options: JoinOptions) -> Membership:
-        """A membership whose messages go to the inbox. All of these share cursors: the inbox gets one copy."""
+        """A membership whose messages go to the inbox. These share cursors, so the inbox gets one copy."""
         return Membership(address, options, self._inbox_cursors, self._deliver, self._refused)
 
     def remember(self, membership: Membership) -> None:
-        """It has been joined: :meth:`joined` finds it by its address."""
+        """Records a joined membership, so that :meth:`joined` finds it by its address."""
         self._joined[membership.address] = membership
 
     def joined(self, address: Address) -> Membership | None:
-        """The membership of an address whose messages go to the inbox."""
+        """The inbox membership of an address."""
         return self._joined.get(address)
 
     def forget(self, membership: Membership) -> None:
@@ -105,11 +105,11 @@ class Router:
         self.listeners.emit("receipt", receipt)
 
     def _take_mailed_receipt(self, envelope: Envelope) -> bool:
-        """Tells and acknowledges a receipt that a mailbox has handed out."""
+        """Reports and acknowledges a receipt delivered by a mailbox."""
         if not self._receipts.take(envelope, self._tell_receipt):
             return False
         token = str(envelope.metadata["delivery"].get("token", ""))
-        # An answer that is lost brings it again, which is answered and not told.
+        # If this ack is lost the receipt is redelivered; the duplicate is acknowledged and not reported.
         self._settlements.settle("ack", token, {}).add_done_callback(_retrieve)
         return True
 
@@ -146,7 +146,7 @@ class Router:
             self.inbox.deliver(envelope)
 
     def _adopt(self, payload: JsonObject) -> None:
-        """The server has made this client a member: it is one as if it had called :meth:`ArqonBusClient.join`."""
+        """Adopts a membership made by the server, as if the client had called :meth:`ArqonBusClient.join`."""
         joined = Joined.from_payload({"members": 1, **payload})
         membership = self.inbox_membership(Address(joined.room, joined.channel), JoinOptions())
         if self._roster.adopt(membership):
@@ -159,12 +159,12 @@ class Router:
             self.listeners.emit("message", item)
 
     def _refused(self, error: BaseException) -> None:
-        """A rejoin was refused. The inbox serves other channels too, so it goes on."""
+        """A rejoin was refused. The inbox serves other channels too, so it continues."""
         if not isinstance(error, StopAsyncIteration):
             self.listeners.emit("error", error)
 
     def evict(self, left: list[str]) -> None:
-        """A renewed token no longer allows these: ``room:channel``."""
+        """Ends memberships that a renewed token no longer allows: ``room:channel``."""
         for name in left:
             room, _, channel = name.partition(":")
             self._roster.revoked(Address(room, channel))
@@ -185,7 +185,7 @@ class Router:
         self.listeners.emit("reconnecting", info)
 
     def ended(self, error: ArqonBusError | None) -> None:
-        # An iteration simply ends when its own side closed the client; it raises what else ended it.
+        # When the client closed itself an iteration just ends; it raises any other cause.
         self.on_lost()
         self._roster.end(error or StopAsyncIteration())
         self._watches.end(error or StopAsyncIteration())

@@ -1,4 +1,4 @@
-"""``from arqonbus.sdk import ArqonBusClient``: the client under the name that earlier programs import it by."""
+"""``from arqonbus.sdk import ArqonBusClient``: the import path of earlier versions."""
 
 from .client import ArqonBusClient
 

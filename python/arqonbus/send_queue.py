@@ -1,4 +1,4 @@
-"""Everything that is sent and not finished: what waits for its turn, and what waits for its answer."""
+"""The send queue: requests waiting to be sent, and requests waiting for a response."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .outgoing import Line, Request
 from .reconnect import MESSAGE_TOO_BIG
 from .results import Queued
 
-#: Id of the probe that a silent line is sent; its answer is nobody's message.
+#: Id of the liveness probe; its response is not delivered.
 PROBE_ID = "arq_probe"
-#: How long the server remembers an id, seconds.
+#: Seconds that the server remembers an id.
 _IDEMPOTENCE_WINDOW = 120.0
-#: How many requests given up on are remembered, so that late answers do not surface as messages.
+#: Maximum abandoned request ids remembered, so that late responses are not delivered as messages.
 _ABANDONED_LIMIT = 1_000
-#: One message in so many seconds, at the least, is sent in order.
+#: Seconds per message at the minimum ordered send rate.
 _ORDERED = 0.002
-#: Wait after a refusal that names none, seconds.
+#: Default pause after a refusal, in seconds.
 _DEFAULT_PAUSE = 1.0
-#: A timer this late, in seconds, means that the process stood still: suspended, or busy computing.
+#: A timer this late, in seconds, means that the process was suspended or blocked.
 _STOOD_STILL = 0.05
-#: Time to read what arrived before the time was over: as a rule, and after a standstill; seconds.
+#: Grace to read responses that arrived before the timeout: normally, and after a suspension; seconds.
 _GRACE = 0.005
 _LONG_GRACE = 0.5
 
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """How much may wait to be sent, because the line is away or the server has asked for a pause.
+    """Limits of the send queue, used while the connection is down or the server asked for a pause.
 
     >>> ArqonBusClient(queue=QueueLimits(messages=100, bytes=1_048_576))
     """
@@ -49,13 +49,13 @@ class QueueLimits:
 
 
 class _Lane:
-    """Requests that wait for their turn, in order, and how many of them may be unanswered at a time."""
+    """Requests waiting to be sent, in order, with a limit on unanswered ones."""
 
     def __init__(self, first: int, most: int, *, in_order: bool):
         """
-        :param first: unanswered requests allowed at the start, up to ``most`` later
-        :param in_order: none may overtake one that is refused. A burst that is refused in part may let a later one
-            through, so only as many are under way as a long line needs, and after a refusal one at a time
+        :param first: initial limit of unanswered requests; it grows up to ``most``
+        :param in_order: no request may overtake a refused one. A partly refused burst may let a later one through, so
+            only as many are in flight as the connection's latency requires, and one at a time after a refusal
         """
         self.waiting: list[Request] = []
         self.unanswered = 0
@@ -73,12 +73,12 @@ class _Lane:
         if not self.waiting or self.waiting[-1].place < request.place:
             self.waiting.append(request)
         else:
-            # Only one that was refused comes before others, and then before nearly all of them.
+            # Only refused requests go before others, and then before nearly all of them.
             at = next(n for n, other in enumerate(self.waiting) if other.place > request.place)
             self.waiting.insert(at, request)
 
     def answered(self, took: float) -> None:
-        """:param took: seconds from sending to the answer"""
+        """:param took: seconds from sending to the response"""
         self.unanswered -= 1
         if not self._is_slow:
             window = int(took / _ORDERED) if self._in_order else self.window + 1
@@ -97,14 +97,14 @@ class _Lane:
 
 
 class SendQueue:
-    """All unfinished requests of a client, in the order in which they were made.
+    """All unfinished requests of a client, in creation order.
 
-    A broken line puts the repeatable ones back in their places, so that the order survives; the server's memory for
-    ids keeps a repetition from being stored twice (PROTOCOL section 6).
+    A lost connection returns the repeatable ones to their places in the queue, which preserves the order; the server's
+    deduplication by id prevents storing a repeated one twice (PROTOCOL section 6).
 
-    What has waited for a line, and every join, is paced: only so many are unanswered at a time, and one that the
-    server refuses with ``RATE_LIMITED`` is sent again when the server says so. Anything else goes out at once, and its
-    refusal is the caller's.
+    Requests that waited for a connection, and all joins, are paced: the number of unanswered ones is limited, and a
+    request refused with ``RATE_LIMITED`` is sent again when the server allows it. Any other request is sent at once,
+    and its refusal is raised to the caller.
     """
 
     def __init__(self, limits: QueueLimits, timeout: float, longest_pause: float):
@@ -126,21 +126,21 @@ class SendQueue:
 
     @property
     def queued(self) -> Queued:
-        """What waits to be sent; joins, which are bounded by the server, do not count."""
+        """Messages waiting to be sent; joins, which the server limits, do not count."""
         return Queued(len(self._messages.waiting), self._waiting_bytes)
 
     async def idle(self) -> None:
-        """Waits until everything is answered, but for what waits at the server for something to happen."""
+        """Waits until everything is answered, except requests that wait at the server."""
         while any(not request.waits for request in self._requests.values()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._on_idle.append(waiter)
             await waiter
 
     async def submit(self, request: Request) -> Envelope | None:
-        """Sends a request now or as soon as it may go, and waits for its answer.
+        """Sends a request as soon as possible, and waits for its response.
 
         Raises :class:`BusError` when it is refused, :class:`RequestTimeout`, :class:`QueueFullError`, or
-        :class:`ConnectionClosed` when the answer cannot come any more.
+        :class:`ConnectionClosed` when the response can no longer arrive.
         """
         if request.id in self._requests:
             raise ArqonBusError("ID_IN_USE", f"{request.id!r} is still on its way.")
@@ -169,17 +169,17 @@ class SendQueue:
             self._abandon(request)
 
     def attach(self, line: Line) -> None:
-        """A new line, on which only what restores the last one may go out yet."""
+        """Sets a new connection, on which only restoring requests may be sent yet."""
         self._line = line
         self._pump()
 
     def open(self) -> None:
-        """The line is up: sends what waits, in order."""
+        """The connection is up: sends the waiting requests, in order."""
         self._is_open = True
         self._pump()
 
     def lost(self, error: ConnectionClosed) -> None:
-        """The line broke: what can be repeated waits for the next one, the rest fails with ``error``."""
+        """The connection is lost: repeatable requests wait for the next one, the rest fail with ``error``."""
         self._line = None
         self._is_open = False
         self._stop_pause()
@@ -202,14 +202,14 @@ class SendQueue:
         self._joins.reset()
 
     def settle(self, envelope: Envelope) -> bool:
-        """Gives an answer to its request. False when it answers none: then it is a message like any other."""
+        """Passes a response to its request. Returns False when it answers none and is an ordinary message."""
         request_id, kind = envelope.get("request_id"), envelope["type"]
         if request_id is None:
             return False
         if request_id == PROBE_ID:
             return True
         if request_id in self._abandoned and kind in ("command_response", "ack", "private", "error"):
-            # A private request is acked before it is answered.
+            # A private request is acked before it is replied to.
             if kind != "ack":
                 del self._abandoned[request_id]
             return True
@@ -238,7 +238,7 @@ class SendQueue:
         return True
 
     def fail(self, error: Exception) -> None:
-        """Nothing will be sent any more."""
+        """Fails all requests; nothing more will be sent."""
         self._line = None
         self._is_open = False
         self._stop_pause()
@@ -249,7 +249,7 @@ class SendQueue:
             self._fail(request, error)
 
     def _pump(self) -> None:
-        """Sends what may go now: messages first, since there may be many more joins than the caller waits for."""
+        """Sends what is allowed now: messages first, since there may be many more joins than the caller waits for."""
         line = self._line
         if line is None or self._resume is not None:
             return
@@ -265,7 +265,7 @@ class SendQueue:
                 self._dequeue(request)
                 lane.unanswered += 1
                 self._send(request, line)
-            # In order again from here on: what has waited is through.
+            # The backlog is sent: back to the initial window.
             if lane.is_idle and self._is_open:
                 lane.reset()
 
@@ -281,7 +281,7 @@ class SendQueue:
         self._pauses = 0
 
     def _slow_down(self, request: Request, retry_after: float | None) -> None:
-        """The server takes no more for now: this one waits again, in its place."""
+        """Handles a rate limit refusal: the request returns to its place in the queue."""
         now = self._now()
         is_new = now >= self._paused_until
         if is_new:
@@ -289,7 +289,7 @@ class SendQueue:
         request.is_sent = False
         self._lane(request).refused(is_new=is_new)
         self._enqueue(request)
-        # Others may share the rate: a client that is refused again and again stays away longer.
+        # Others may share the rate limit: repeated refusals lengthen the pause.
         wait = _DEFAULT_PAUSE if retry_after is None else retry_after
         wait *= (1 + random.random()) * 2 ** min(max(0, self._pauses - 2), 6)
         self._paused_until = max(self._paused_until, now + min(self._longest_pause, wait))
@@ -306,18 +306,18 @@ class SendQueue:
         elif limit is not None and len(request.text) * 4 > limit and request.size > limit:
             self._fail(request, _too_large())
         elif request.unknown_since is not None and now - request.unknown_since >= _IDEMPOTENCE_WINDOW:
-            # The server no longer knows the id: sending it again might store it twice.
+            # The server no longer remembers the id: sending it again might store it twice.
             message = f"Too late to repeat {request.command or request.id}; it may have had effect."
             self._fail(request, ArqonBusError("OUTCOME_UNKNOWN", message))
         elif request.answer is None and not request.is_paced:
             line.send(request.text, lambda: self._finish(request, None))
         else:
-            # Only an answer tells whether the server took a paced one, so it asks for the ack that nobody needs.
+            # A paced request needs a response to tell whether it was accepted, so it requests an otherwise unused ack.
             line.send(f'{request.text[:-1]},"ack":true}}' if request.answer is None else request.text)
             if request.is_patient:
                 self._arm(request)
             if request.waits and request.is_paced:
-                # Others do not wait with it.
+                # Do not block the lane while it waits.
                 request.is_paced = False
                 self._lane(request).unanswered -= 1
 
@@ -328,12 +328,12 @@ class SendQueue:
         due = loop.time() + seconds
 
         def overdue() -> None:
-            # The answer may be in the socket already, and a timer comes before it is read.
+            # The response may be in the socket already: the timer fires before it is read.
             grace = _LONG_GRACE if loop.time() - due > _STOOD_STILL else _GRACE
             request.timer = loop.call_later(grace, expire)
 
         def expire() -> None:
-            # On a slow line a page of history takes longer than an answer should.
+            # On a slow connection a page of history may take longer than the timeout.
             may_wait = request.timeout is None and request.prolongations > 0
             if may_wait and self._line is not None and self._line.is_receiving():
                 request.prolongations -= 1
@@ -349,7 +349,7 @@ class SendQueue:
         request.timer = None
 
     def _taken(self, request: Request) -> None:
-        """The server has handed a private request on; its reply may take its time."""
+        """The server has forwarded a private request; its reply may take longer."""
         self._pauses = 0
         if request.is_paced and request.is_sent:
             request.is_paced = False
@@ -360,7 +360,7 @@ class SendQueue:
         self._remove(request)
         if not request.future.done():
             request.future.set_exception(error)
-            # Whoever waited may be gone; then nobody takes note of it, and that is no fault.
+            # Mark the exception as retrieved: the future may have no waiter.
             request.future.exception()
 
     def _finish(self, request: Request, envelope: Envelope | None) -> None:
@@ -369,7 +369,7 @@ class SendQueue:
             request.future.set_result(envelope)
 
     def _abandon(self, request: Request) -> None:
-        """Nobody waits any more. The late answer, if one comes, is swallowed."""
+        """Abandons a request nobody waits for any more. A late response is dropped."""
         if self._requests.get(request.id) is request:
             self._remove(request)
         if request.is_sent and (request.future.cancelled() or isinstance(request.future.exception(), RequestTimeout)):

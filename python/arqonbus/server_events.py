@@ -1,17 +1,17 @@
-"""Reads server-sent events from the bytes of a stream, whatever the pieces are that they come in."""
+"""An incremental parser for server-sent events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Longest event that is read: 500 envelopes of history come in one.
+#: Maximum size of an event: 500 envelopes of history come in one.
 MAX_EVENT_BYTES = 64 * 1_048_576
-#: What a line costs to keep beside its text: empty ones must not be free.
+#: Overhead counted per line, so that empty lines count against the limit.
 _LINE_BYTES = 64
 
 
 class EventTooLong(Exception):
-    """More has come than an event may have, and it has not ended."""
+    """An unfinished event exceeds the maximum size."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class ServerEvent:
 
 
 class ServerEvents:
-    """A reader of one stream. Comments, ``id`` and ``retry`` are passed over."""
+    """A parser for one stream. Comments, ``id`` and ``retry`` are ignored."""
 
     def __init__(self, most: int = MAX_EVENT_BYTES):
-        """:param most: bytes that an event may have before it ends"""
+        """:param most: maximum bytes of an event"""
         self._most = most
         self._buffer = bytearray()
         self._searched = 0
@@ -35,11 +35,11 @@ class ServerEvents:
 
     @property
     def waiting_bytes(self) -> int:
-        """What has come of an event that has not ended yet."""
+        """Bytes received of an unfinished event."""
         return len(self._buffer) + self._data_bytes
 
     def feed(self, part: bytes) -> list[ServerEvent]:
-        """The events that end in ``part``. Raises :class:`EventTooLong`."""
+        """Returns the events that end in ``part``. Raises :class:`EventTooLong`."""
         self._buffer += part
         events: list[ServerEvent] = []
         start = 0

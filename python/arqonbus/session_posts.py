@@ -1,4 +1,4 @@
-"""Posts what is sent into the session of an event stream: in order, many frames at a time, one post after the other."""
+"""Posts outgoing frames to the session of an event stream: in order, batched, one POST at a time."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from .http1 import HttpLine, Response, Site
 from .http_body import HttpError
 from .reconnect import MESSAGE_TOO_BIG
 
-#: Envelopes of one post, and bytes of it until the welcome names the server's bound.
+#: Maximum envelopes per POST, and its maximum bytes until the welcome gives the server's limit.
 _MAX_ENVELOPES = 500
 _FIRST_POST_BYTES = 65_536
 _MAX_POST_BYTES = 16 * 1_048_576
-#: While more than this waits to be posted, nothing is taken; one frame may be larger.
+#: Back-pressure limit in bytes: while more is queued, no frame is accepted. A single frame may be larger.
 HIGH_WATER_BYTES = 262_144
-#: Largest answer to a post, in bytes.
+#: Maximum response size of a POST, in bytes.
 _MAX_ANSWER_BYTES = 65_536
-#: Wait after a refusal for now that names none, and the longest that one may name; seconds.
+#: Default wait after a rate limit refusal, and the longest wait that one may request; seconds.
 _RETRY = 0.25
 _MAX_RETRY = 10.0
-#: How long a post may take, and how many more seconds for each byte: on a slow line a large one takes long.
+#: Timeout of a POST, and additional seconds per byte: large ones take long on slow connections.
 _POST_TIME = 30.0
 _SECONDS_PER_BYTE = 1 / 4_096
-#: A connection that was idle for longer is not used again: the server may be closing it. Seconds.
+#: An idle connection older than this is not reused: the server may be closing it. Seconds.
 _IDLE = 2.0
-#: How long the last word may take, seconds.
+#: Timeout of the final requests on close, seconds.
 _LEAVE_TIME = 5.0
 _TOO_LARGE = 413
-#: What a request may end with, a token that no header can carry included.
+#: Possible failures of a request, including a token that is not a valid header value.
 _FAILURES = (HttpError, OSError, UnicodeError, asyncio.TimeoutError, ArqonBusError)
 
-#: Told how the line ended: its close code, and why.
+#: Called when the line ends, with the close code and the reason.
 OnEnd = Callable[[int, str], None]
 
 
 class SessionPosts:
-    """The sending half of an event stream. It begins when :meth:`begin` names the session."""
+    """The sending half of an event stream. Sending starts when :meth:`begin` sets the session."""
 
     def __init__(self, endpoint: Endpoint, site: Site, on_end: OnEnd):
         self._endpoint = endpoint
@@ -61,14 +61,14 @@ class SessionPosts:
         self._is_over = False
 
     def begin(self, session: str, max_bytes: int | None) -> None:
-        """The welcome has named what to post to, and the bytes that a post may have."""
+        """Starts sending, with the session id and the maximum POST size from the welcome."""
         self._session = session
         if max_bytes is not None and max_bytes > 0:
             self._max_bytes = min(max_bytes, _MAX_POST_BYTES)
         self._start()
 
     async def send(self, text: str) -> None:
-        """Takes a frame once there is room for it. One that comes after the end is dropped."""
+        """Queues a frame, once there is room for it. A frame after the end is dropped."""
         while not self._room.is_set():
             await self._room.wait()
         if self._is_over:
@@ -79,7 +79,7 @@ class SessionPosts:
         self._start()
 
     async def leave(self) -> None:
-        """Posts what waits, then tells the server that this is no lost line. At most ten seconds; never fails."""
+        """Posts the queued frames, then ends the session at the server. Takes at most ten seconds; never raises."""
         if self._task is not None:
             await asyncio.wait((self._task,), timeout=_LEAVE_TIME)
         if self._task is not None:
@@ -90,11 +90,11 @@ class SessionPosts:
         try:
             await asyncio.wait_for(self._ask("DELETE", None), _LEAVE_TIME)
         except _FAILURES:
-            # Then the server notices by itself that the stream has ended.
+            # The server will notice that the stream has ended.
             return
 
     def stop(self) -> None:
-        """It is over: what waits is dropped."""
+        """Ends sending: queued frames are dropped."""
         self._is_over = True
         self._queue.clear()
         self._count(-self._bytes)
@@ -119,7 +119,7 @@ class SessionPosts:
             while self._queue and not self._is_over:
                 await self._post_some()
         except _FAILURES as error:
-            # Whether it was taken is not known; what asked for an ack is sent again over the next line.
+            # It is unknown whether the POST was accepted; frames that requested an ack are sent again on the next line.
             self._on_end(1006, f"A post failed: {str(error) or 'it was not answered in time'}")
         finally:
             self._task = None
@@ -135,14 +135,14 @@ class SessionPosts:
             self._on_end(MESSAGE_TOO_BIG if status == _TOO_LARGE else 1006, refusal(status, "", answer).message)
             return
         for frame in frames:
-            # A stop may have emptied it meanwhile.
+            # stop() may have emptied the queue meanwhile.
             if self._queue:
                 self._queue.popleft()
                 self._count(-len(frame))
         self._token = renewed or self._token
 
     def _next(self) -> tuple[list[bytes], str | None]:
-        """As much of the queue as one post takes; a renewed token is the last that goes under the old one."""
+        """As many frames as fit in one POST; a token renewal is the last frame sent with the old token."""
         frames: list[bytes] = []
         size = 2
         for frame in self._queue:
@@ -156,7 +156,7 @@ class SessionPosts:
         return frames, None
 
     async def _ask(self, method: str, body: bytes | None) -> tuple[int, bytes]:
-        """One request to the session: the status, and the body of the answer."""
+        """Sends one request to the session; returns the status and the body of the response."""
         target = f"/v1/sessions/{quote(self._session or '', safe='')}"
         headers = headers_of(self._endpoint, self._token)
         if body is not None:
@@ -172,7 +172,7 @@ class SessionPosts:
         except BaseException:
             self._drop()
             raise
-        # The stream may have ended while the last word was under way.
+        # The stream may have ended while the final request was in flight.
         if self._is_over or _is_last(response):
             self._drop()
         self._idle_since = asyncio.get_running_loop().time()
@@ -189,7 +189,7 @@ class SessionPosts:
 
 
 def headers_of(endpoint: Endpoint, token: str | None) -> dict[str, str]:
-    """The user's headers, and the token; none of them goes anywhere but to the site."""
+    """The user's headers and the token. They are sent only to the site."""
     headers = dict(endpoint.headers)
     if token is not None:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
@@ -198,7 +198,7 @@ def headers_of(endpoint: Endpoint, token: str | None) -> dict[str, str]:
 
 
 async def refusal_of(response: Response) -> ConnectError:
-    """What a server answered instead of a stream."""
+    """Converts a response without a stream to an exception."""
     try:
         body = await response.whole(_MAX_ANSWER_BYTES)
     except HttpError:
@@ -219,7 +219,7 @@ def _wait_of(answer: bytes) -> float:
 
 
 def _renewal_in(frame: bytes) -> str | None:
-    """The token that a ``refresh_token`` carries: from its answer on it is the one to post with."""
+    """The token in a ``refresh_token`` command: it is used for requests after the response."""
     if b'"refresh_token"' not in frame:
         return None
     fields = fields_of(parsed(frame))
@@ -228,7 +228,7 @@ def _renewal_in(frame: bytes) -> str | None:
 
 
 def parsed(text: str | bytes) -> Any:
-    """What JSON says, or None for what is none."""
+    """Parses JSON; None when it is invalid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Reading a text that grows, from its beginning to its end."""
+"""Reads a token stream from its beginning to its end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .subscription import Subscription
 from .token_stream import NEEDS
 from .utf16 import from_units, to_units
 
-#: Events of a channel among which a stream that has ended is looked for.
+#: Number of recent channel events searched for an ended stream.
 _MOST_READ = 500
-#: UTF-16 units that are taken of one stream; a server allows 1 MiB of UTF-8.
+#: Maximum UTF-16 units read from one stream; a server allows 1 MiB of UTF-8.
 _MAX_LENGTH = 4_194_304
 _OUTCOMES: tuple[StreamState, ...] = ("complete", "cancelled", "failed", "orphaned")
 
 
 async def find(send_command: SendCommand, id: str, at: Address | None = None) -> Address | None:
-    """Where an open stream is; None where there is none."""
+    """The address of an open stream; None when there is none."""
     place = {} if at is None else {"room": at.room, "channel": at.channel}
     after = ""
     while True:
@@ -32,7 +32,7 @@ async def find(send_command: SendCommand, id: str, at: Address | None = None) ->
             if stream["stream_id"] == id:
                 return Address(stream["room"], stream["channel"])
         following = page.get("next")
-        # Pages go on by growing ids; one that does not grow would go round for ever.
+        # Pages are ordered by id; an id that does not increase would loop forever.
         if not isinstance(following, str) or following <= after:
             return None
         after = following
@@ -45,11 +45,11 @@ async def read_text(
     id: str,
     at: Address | None,
 ) -> AsyncGenerator[str, None]:
-    """Yields what is new of a stream's text, to its end.
+    """Yields the text of a stream as it grows, to its end.
 
-    :param subscribe: to a channel, this client's own events included
-    :param newest: so many events of a channel, newest first
-    :param at: where the stream is; without it, it must be open
+    :param subscribe: subscribes to a channel, including this client's own events
+    :param newest: returns up to this many events of a channel, newest first
+    :param at: where the stream is; without it, the stream must be open
     """
     place = at or await find(send_command, id)
     if place is None:
@@ -62,7 +62,7 @@ async def read_text(
         is_to_look = True
         while reading.state is None:
             if is_to_look:
-                # Messages may have gone by: a stream that has ended is in history as a whole.
+                # Messages may have been missed: an ended stream is stored in history with its whole text.
                 is_to_look = False
                 if await find(send_command, id, place) is None:
                     async for kept in newest(place, _MOST_READ):
@@ -88,19 +88,19 @@ async def read_text(
 
 
 class _Reading:
-    """What was read of a stream so far."""
+    """The state of reading one stream."""
 
     def __init__(self, id: str):
         self._id = id
         self._text = ""
         self._length = 0
-        #: How it ended, once all of it is read.
+        #: How the stream ended, once all of it was read.
         self.state: StreamState | None = None
-        #: Whether its end came to this reader without something before it.
+        #: Whether its end was received, but with a gap before it.
         self.is_cut = False
 
     def take(self, message: Envelope) -> str:
-        """What is new in a message; empty when nothing is, or when it belongs to something else."""
+        """Returns the new text in a message; empty when there is none, or when it belongs to another stream."""
         mark = message.metadata.get("stream")
         if not isinstance(mark, dict) or mark.get("id") != self._id:
             return ""
@@ -125,11 +125,11 @@ class _Reading:
         return new
 
     def require_whole(self) -> None:
-        """The stream is neither open nor in history: raises when its end has passed by."""
+        """Raises when the stream is neither open nor in history, but its end was received."""
         if self.is_cut:
             raise ArqonBusError("NOT_FOUND", f"The stream {self._id} has ended, and its whole text is no longer kept.")
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginning."""
+    """The length of the common prefix of two texts."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

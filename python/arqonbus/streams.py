@@ -15,12 +15,12 @@ from .subscribing import SubscribeMethods
 from .subscription import Subscription
 from .token_stream import NEEDS, TokenStream
 
-#: How long a stream stays open without a writer, unless the caller says otherwise; seconds.
+#: Default time that a stream stays open without a writer, in seconds.
 _TTL_SECONDS = 30
 
 
 class StreamMethods(CommandMethods, SubscribeMethods):
-    """How :class:`ArqonBusClient` writes and reads streams."""
+    """Methods of :class:`ArqonBusClient` to write and read token streams."""
 
     def open_stream(
         self,
@@ -30,18 +30,18 @@ class StreamMethods(CommandMethods, SubscribeMethods):
         ttl_seconds: int | None = None,
         timeout: float | None = None,
     ) -> StreamOpening:
-        """Opens a text that is read while it grows and is one event in the end; goes on with one of this ``id``.
+        """Opens a text stream, stored as one event when it ends; continues an existing stream with this ``id``.
 
-        ``async with`` ends the stream on leaving; awaited instead, :meth:`TokenStream.close` does. Raises what the
-        server refuses, such as ``ALREADY_EXISTS`` when somebody else has an open stream of this ``id``.
+        ``async with`` ends the stream on leaving; when awaited instead, call :meth:`TokenStream.close`. Raises the
+        server's refusal, such as ``ALREADY_EXISTS`` when another client has an open stream with this ``id``.
 
         >>> async with client.open_stream("talk:answers") as stream:
         ...     await client.publish("talk:answers", {"answer": stream.id})
         ...     async for token in model:
         ...         await stream.append(token)
 
-        :param id: 1-64 letters, digits, ``.``, ``_`` or ``-``; without it one that nobody can guess
-        :param ttl_seconds: how long it stays open without a writer, 1 to 3,600 (30); this client says that it is there
+        :param id: 1-64 letters, digits, ``.``, ``_`` or ``-``; by default an unguessable one
+        :param ttl_seconds: how long it stays open without a writer, 1 to 3,600 (30); this client sends keep-alives
         """
         seconds = _TTL_SECONDS if ttl_seconds is None else ttl_seconds
         args = {**place(address), **given(id=id), "ttl_seconds": seconds}
@@ -53,15 +53,15 @@ class StreamMethods(CommandMethods, SubscribeMethods):
         return StreamOpening(begin)
 
     def read_stream(self, id: str, room: str | None = None, channel: str | None = None) -> AsyncGenerator[str, None]:
-        """Yields what is new of a stream's text, from its beginning, across reconnects.
+        """Yields the text of a stream as it grows, from its beginning, across reconnects.
 
-        It ends where the stream is complete or cancelled, and raises :class:`StreamError` where it failed or lost its
-        writer. By its id alone the stream must be open (else ``NOT_FOUND``).
+        It ends when the stream is complete or cancelled, and raises :class:`StreamError` when the stream failed or lost
+        its writer. A lookup by id alone finds only open streams (otherwise ``NOT_FOUND``).
 
         >>> async for text in client.read_stream(id, "talk", "answers"):
         ...     print(text, end="")
 
-        :param room: where the stream is, with ``channel``; or both in one, as ``room:channel``
+        :param room: the room of the stream, with ``channel``; or both in one, as ``room:channel``
         """
         where = None
         if room is not None:
@@ -81,7 +81,7 @@ class StreamMethods(CommandMethods, SubscribeMethods):
 
 
 class StreamOpening:
-    """A stream that is about to be opened: ``async with``, or ``await``.
+    """A stream to be opened: ``async with``, or ``await``.
 
     >>> stream = await client.open_stream("talk:answers")
     """

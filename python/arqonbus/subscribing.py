@@ -1,4 +1,4 @@
-"""Joining, subscribing, taking part in groups, answering requests: all the ways to receive."""
+"""Receiving: joins, subscriptions, groups, mailboxes and request handlers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .router import Router
 from .subscription import Consumer, OnMessage, OverflowPolicy, Subscription
 from .tokens import TokenSource, subject_of
 
-#: The group that a mailbox is read with.
+#: The default group that reads a mailbox.
 INBOX_GROUP = "inbox"
 
 
 class SubscribeMethods:
-    """How :class:`ArqonBusClient` receives."""
+    """The receiving methods of :class:`ArqonBusClient`."""
 
     _router: Router
     _roster: Roster
@@ -42,10 +42,10 @@ class SubscribeMethods:
     _group_subscriptions: WeakSet[GroupSubscription]
 
     async def recv_json(self, timeout: float | None = None) -> Envelope:
-        """The next message that nothing else has claimed, as a ``dict``.
+        """Returns the next message not handled elsewhere, as a ``dict``.
 
-        The welcome of each connection, events of channels joined with :meth:`join`, private messages, notices and
-        errors; not answers to this client's requests, and not what a :class:`Subscription` takes. Raises
+        That is the welcome of each connection, events of channels joined with :meth:`join`, private messages, notices
+        and errors; not responses to this client's requests, and not messages of a :class:`Subscription`. Raises
         :class:`RequestTimeout` (a ``TimeoutError``) after ``timeout`` seconds.
 
         >>> welcome = await client.recv_json(timeout=2.0)
@@ -63,15 +63,15 @@ class SubscribeMethods:
         last: bool = False,
         timeout: float | None = None,
     ) -> Joined:
-        """Joins a channel or a room; its messages come through :meth:`recv_json` and ``on("message")``.
+        """Joins a channel or a room; its messages go to :meth:`recv_json` and ``on("message")``.
 
         >>> joined = await client.join("science:explore", history=20)
 
         :param echo: deliver this client's own events too
-        :param presence: deliver the notices of who comes and goes; :meth:`presence` makes a set of them
+        :param presence: deliver presence notices; :meth:`presence` maintains a set from them
         :param history: replay the last N envelopes first
         :param since: replay what followed a position, or positions by channel
-        :param last: first of all the value that each channel retains, if a rule of the bus has it kept
+        :param last: deliver the retained value of each channel first, if a rule of the bus retains it
         """
         place = parse_address(address)
         former = self._router.joined(place)
@@ -83,7 +83,7 @@ class SubscribeMethods:
         return joined
 
     async def leave(self, address: str, *, timeout: float | None = None) -> bool:
-        """Leaves what :meth:`join` joined; False when it was not joined.
+        """Leaves an address joined with :meth:`join`; False when it was not joined.
 
         >>> await client.leave("science:explore")
         """
@@ -139,24 +139,24 @@ class SubscribeMethods:
         buffer_limit: int | None = None,
         overflow: OverflowPolicy = "replay",
     ) -> Subscription | GroupSubscription:
-        """The messages of a channel, a room or a pattern as an asynchronous iteration; options as for :meth:`join`.
+        """The messages of a channel, a room or a pattern as an async iteration; options as for :meth:`join`.
 
-        With ``group`` each message goes to one member of the group until it is acknowledged; then the options of a join
-        do not apply, since the group knows where it is.
+        With ``group`` each message goes to one member of the group until it is acknowledged; the join options then do
+        not apply, because the group has its own position.
 
         >>> async for message in client.subscribe("science:explore"):
         ...     print(message["payload"])
         >>> async for order in client.subscribe("orders:new.*", group="billing"):
         ...     await bill(order["payload"])
 
-        :param group: the name of the group; it is made with its defaults if it is not there
-        :param prefetch: of a group: messages handed to this client before it has acknowledged any of them
-        :param manual_ack: of a group: nothing is acknowledged but by :meth:`Delivery.ack`
-        :param on_message: gets every message, in order, from :meth:`Subscription.open` on; then nothing is iterated
-        :param on_presence: gets the notices of ``presence``, which else are among the messages
-        :param on_reset: told when messages were lost for good; without it the iteration raises :class:`StreamReset`
-        :param buffer_limit: messages held for a slow reader
-        :param overflow: ``replay``: the rest waits in the server's history; ``drop-oldest``: keeps up with the present
+        :param group: the name of the group; it is created with its defaults if it does not exist
+        :param prefetch: for a group: maximum unacknowledged messages delivered to this client
+        :param manual_ack: for a group: messages are acknowledged only by :meth:`Delivery.ack`
+        :param on_message: called with every message in order, from :meth:`Subscription.open` on; replaces iteration
+        :param on_presence: called with the notices of ``presence``, which are otherwise among the messages
+        :param on_reset: called when messages were lost; without it the iteration raises :class:`StreamReset`
+        :param buffer_limit: messages buffered for a slow reader
+        :param overflow: ``replay``: the rest is replayed from history; ``drop-oldest``: the oldest are dropped
         """
         if group is not None:
             if (
@@ -196,20 +196,20 @@ class SubscribeMethods:
         on_message: OnDelivery | None = None,
         subject: str | None = None,
     ) -> GroupSubscription:
-        """What was sent to this client's mailbox (``@NAME``), while it was away too. Options as for a group.
+        """This client's mailbox (``@NAME``), including messages sent while it was offline. Options as for a group.
 
-        Each message is handled once, whichever of the subject's connections takes it.
+        Each message is handled once, by any of the subject's connections.
 
         >>> async for message in client.mailbox():
         ...     print(message.sender, message["payload"])
 
-        :param subject: whose mailbox; by default the subject of the token, or of the option ``subject``
+        :param subject: the mailbox owner; by default the subject of the token, or of the option ``subject``
         """
         options = GroupOptions(group, prefetch, manual_ack, on_message)
         return self._take_part(subject, options)
 
     def _take_part(self, where: Address | str | None, options: GroupOptions) -> GroupSubscription:
-        """:param where: the source of the group, or whose mailbox"""
+        """:param where: the address of the group, or the owner of the mailbox"""
 
         async def locate() -> Address:
             if isinstance(where, Address):
@@ -221,7 +221,7 @@ class SubscribeMethods:
         return subscription
 
     async def _subject(self) -> str:
-        """Who this client is to the server."""
+        """The subject of this client at the server."""
         subject = self._dialer.subject or subject_of(await self._tokens.current())
         if subject is None:
             message = "Only a subject has a mailbox: connect with a token that names one, or with subject=NAME."
@@ -245,21 +245,21 @@ class SubscribeMethods:
         group: str = SERVE_GROUP,
         prefetch: int = PREFETCH,
     ) -> Callable[[], None] | Awaitable[GroupSubscription]:
-        """Answers requests of other clients: those sent to this client, or with an address those sent there.
+        """Serves requests of other clients: those sent to this client, or those sent to an address.
 
-        What the handler returns becomes the reply's payload. A :class:`RequestFailed` that it raises reaches the
-        requester; any other error does not, since its text was not meant for others.
+        The handler's return value becomes the reply's payload. A :class:`RequestFailed` it raises is sent to the
+        requester; the text of any other error is not, since it may contain private information.
 
-        Without an address it is one handler at a time, also a decorator, and answers the way to remove it. With one it
-        is awaited: the client joins the group ``serve`` there, each request goes to one of its members, and
-        ``close()`` of what it answers ends it.
+        Without an address there is one handler per client; usable as a decorator; returns a function that removes it.
+        With an address, await the call: the client joins the group ``serve`` there, each request goes to one of its
+        members, and ``close()`` of the returned subscription ends it.
 
         >>> @client.on_request
         ... async def add(payload, message):
         ...     return {"sum": sum(payload["numbers"])}
         >>> service = await client.on_request("calc:add", add)
 
-        :param prefetch: requests that are answered at a time
+        :param prefetch: maximum concurrent requests
         """
         if not isinstance(address, str):
             return self._requests.handle(address)
@@ -278,13 +278,13 @@ class SubscribeMethods:
         return service
 
     def presence(self, address: str, *, state: Any = None, on_change: OnChange | None = None) -> PresenceSet:
-        """Who is in a channel or room: a set that stays true, and that this client is in itself.
+        """The members of a channel or room, kept up to date; this client becomes a member too.
 
         >>> async with client.presence("science:explore", state={"mood": "busy"}) as people:
         ...     print([member.sender.name for member in people.members])
 
-        :param state: what this client shows of itself, any JSON value up to 4 KiB
-        :param on_change: told of each :class:`PresenceChange`; they are iterated too
+        :param state: this client's state, any JSON value up to 4 KiB
+        :param on_change: called with each :class:`PresenceChange`; they are iterated too
         """
         place = parse_address(address, patterns=False)
         return PresenceSet(place, state, on_change, roster=self._roster, send_command=self._send_command)

@@ -1,4 +1,4 @@
-"""Asynchronous iteration over what is published at an address."""
+"""Asynchronous iteration over the messages of an address."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .results import Joined, Reset, Since
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Gets every message, in order; the next one waits for a coroutine function.
+#: Called with every message, in order; a coroutine function is awaited before the next one.
 OnMessage = Callable[[Envelope], Awaitable[None] | None]
-#: ``replay``: stops taking messages while the buffer is full, and has the server replay the rest from history once
-#: there is room. ``drop-oldest``: keeps up with the present.
+#: ``replay``: stops accepting messages while the buffer is full, then has the server replay the rest from history.
+#: ``drop-oldest``: drops the oldest messages to stay current.
 OverflowPolicy = Literal["replay", "drop-oldest"]
 
 log = logging.getLogger("arqonbus")
@@ -32,7 +32,7 @@ log = logging.getLogger("arqonbus")
 
 @dataclass(frozen=True)
 class Consumer:
-    """Who takes the messages of a subscription, and how many may wait for it."""
+    """The consumer of a subscription, and how many messages may be buffered for it."""
 
     limit: int
     overflow: OverflowPolicy = "replay"
@@ -45,8 +45,8 @@ class Subscription:
     """The messages of one address: ``async for message in client.subscribe("science:explore")``.
 
     The channel is joined when the iteration starts, or on entering ``async with``, and left by :meth:`close` or on
-    leaving ``async with``. Leaving the loop does not leave the channel. The iteration ends when the subscription or
-    the client is closed, and raises what else ended it: a connection that is not coming back, or a refused rejoin.
+    leaving ``async with``. Leaving the loop does not leave the channel. The iteration ends when the subscription or the
+    client is closed, and raises any other cause: a connection lost permanently, or a refused rejoin.
 
     >>> async with client.subscribe("science:explore") as messages:
     ...     async for message in messages:
@@ -75,11 +75,11 @@ class Subscription:
         self._left = False
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Whether a loop or handler has a message in hand, and whether anybody ever took one.
+        #: Whether a loop or handler is processing a message, and whether a message was ever taken.
         self._busy = False
         self._taken = False
         self._idle = asyncio.Event()
-        #: The server's answer to the first join; None before it.
+        #: The server's response to the first join; None before it.
         self.joined: Joined | None = None
 
     @property
@@ -93,7 +93,7 @@ class Subscription:
 
     @property
     def result(self) -> Joined | None:
-        """The server's answer to the last join: how many members, and whether everything missed was recovered.
+        """The server's response to the last join: the member count, and whether everything missed was recovered.
 
         >>> print(subscription.result.members, subscription.result.recovered)
         """
@@ -110,7 +110,7 @@ class Subscription:
 
     @property
     def dropped(self) -> int:
-        """Messages lost for good to a slow reader.
+        """Number of messages lost because the reader was too slow.
 
         >>> print(subscription.dropped)
         """
@@ -118,16 +118,16 @@ class Subscription:
 
     @property
     def since(self) -> Since | None:
-        """What a later subscription takes as its ``since``: after everything that has arrived here.
+        """The ``since`` for a later subscription that continues after everything received here.
 
-        To go on after what your code has dealt with, keep :meth:`Position.of` of the last such message.
+        To continue after the last message your code has processed, keep its :meth:`Position.of`.
 
         >>> client.subscribe("science:explore", since=subscription.since)
         """
         return self._membership.since
 
     async def open(self) -> Joined:
-        """Joins now, rather than with the first message taken. Raises what the server refuses.
+        """Joins now instead of on the first read. Raises the server's refusal.
 
         >>> joined = await subscription.open()
         """
@@ -139,7 +139,7 @@ class Subscription:
             return self.joined
 
     async def close(self) -> None:
-        """Leaves the channel; an iteration ends after the messages that have arrived. May be called again.
+        """Leaves the channel; an iteration ends after the buffered messages. May be called again.
 
         >>> await subscription.close()
         """
@@ -151,7 +151,7 @@ class Subscription:
             await self._leave(self._membership)
 
     async def receive(self, timeout: float | None = None) -> Envelope:
-        """The next message, like the iteration, but raising :class:`RequestTimeout` after ``timeout`` seconds.
+        """Returns the next message, like the iteration. Raises :class:`RequestTimeout` after ``timeout`` seconds.
 
         >>> message = await subscription.receive(timeout=2.0)
         """
@@ -160,7 +160,7 @@ class Subscription:
         return await self._take(timeout)
 
     async def drained(self) -> None:
-        """Waits until everything that has arrived was taken, as far as anybody takes it."""
+        """Waits until all buffered messages are taken; if nothing ever read them, it does not wait for them."""
         while self._busy or (len(self._feed) > 0 and self._taken):
             self._idle.clear()
             await self._idle.wait()
@@ -202,7 +202,7 @@ class Subscription:
         self._idle.set()
 
     async def _hand_on(self, on_message: OnMessage) -> None:
-        """Calls back with one message after the other."""
+        """Runs the callback on one message at a time."""
         while True:
             try:
                 message = await self._take(None)
@@ -219,7 +219,7 @@ class Subscription:
 
     def _deliver(self, item: Envelope | Reset) -> None:
         if self._on_presence is not None and not isinstance(item, Reset) and item["type"] == "system":
-            # Beside the messages, not among them.
+            # Presence notices go to their own callback, not to the messages.
             self._run(_call(self._on_presence, item))
         elif self._overflow == "drop-oldest":
             self._feed.hold_newest(item)
@@ -229,7 +229,7 @@ class Subscription:
                 self._membership.pause()
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
-        # The loop keeps weak references only: a task that nobody holds may vanish halfway.
+        # The event loop keeps only weak references: an unreferenced task may be garbage-collected early.
         task = asyncio.create_task(work, name="arqonbus-subscription")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""A text that others read while it is written."""
+"""Token streams: text that others read while it is being written."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from .utf16 import from_units, to_units, whole
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: What the server has to offer.
+#: Server features required.
 NEEDS = frozenset(["streams"])
-#: So many bytes of appends, in UTF-16, go out as one.
+#: Maximum bytes per append command, in UTF-16.
 _MOST = 131_072
-#: Bytes of appends, in UTF-16, that may wait to be sent. A stream has 1 MiB of UTF-8 at most.
+#: Maximum bytes of queued appends, in UTF-16. A stream has 1 MiB of UTF-8 at most.
 _MAX_WAITING = 4_194_304
-#: A writer that is silent says so often within its time that it is there.
+#: Number of keep-alives an idle writer sends per TTL.
 _SIGNS = 3
-#: Between two tries of what may succeed later, seconds.
+#: Seconds between retries.
 _RETRY = 0.25
 
-#: Gets who asked the writer to stop.
+#: Called with the sender of the cancel request.
 OnCancel = Callable[[Sender], Awaitable[None] | None]
-#: How a writer ends its stream.
+#: Status a writer closes its stream with.
 Outcome = Literal["complete", "cancelled", "failed"]
 
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """Where the event with the whole text of a stream is; ``length`` counts UTF-16 units.
+    """Where the event with the whole text of a stream is stored; ``length`` counts UTF-16 units.
 
-    ``sequence`` is 0 where a rule keeps no events.
+    ``sequence`` is 0 where a rule disables history.
 
     >>> end = await stream.close()
     >>> print(end.sequence, end.length)
@@ -60,7 +60,7 @@ class StreamEnd:
 
 @dataclass(eq=False)
 class _Append:
-    #: Bytes that are still to be sent.
+    #: Bytes still to be sent.
     left: int
     taken: asyncio.Future[None]
     error: Exception | None = None
@@ -69,8 +69,9 @@ class _Append:
 class TokenStream:
     """A stream that this client writes.
 
-    What is appended goes out in order, together when it comes faster than it is taken; a lost line is waited for. As
-    ``async with`` it ends as ``complete``, as ``failed`` after an exception, as ``cancelled`` when the task is.
+    Appends are sent in order, and batched when they come faster than the server accepts them; the stream survives a
+    lost connection. As ``async with`` it ends as ``complete``, as ``failed`` after an exception, and as ``cancelled``
+    when the task is cancelled.
 
     >>> async with client.open_stream("talk:answers") as stream:
     ...     async for token in model:
@@ -83,21 +84,21 @@ class TokenStream:
         self._ttl = ttl_seconds
         self._offset = int(opened.get("offset") or 0)
         self._pending = bytearray()
-        # The first half of a character whose second is still to come.
+        # The first half of a surrogate pair whose second half has not arrived yet.
         self._half = b""
         self._appends: deque[_Append] = deque()
         self._sending: asyncio.Task[None] | None = None
         self._stops: list[Callable[[], None]] = []
         self._closed = False
         self._staying = asyncio.create_task(self._stay(), name="arqonbus-stream")
-        #: By it readers find the stream.
+        #: The stream id, used by readers.
         self.id = str(opened["stream_id"])
         #: ``room:channel``.
         self.address = f"{opened['room']}:{opened['channel']}"
 
     @property
     def offset(self) -> int:
-        """Its length at the server, in UTF-16 units; more than 0 at once when a stream was opened again.
+        """Its length at the server, in UTF-16 units; above 0 from the start for a reopened stream.
 
         >>> stream.offset
         12
@@ -105,15 +106,15 @@ class TokenStream:
         return self._offset
 
     async def append(self, text: str) -> None:
-        """Appends, and waits until the server has it.
+        """Appends text, and waits until the server has accepted it.
 
-        Raises what refuses it, for whatever else went out with it too; the stream goes on without that. Raises
-        :class:`QueueFullError` when more than 4 MiB of UTF-16 wait. What a cancelled caller has given goes out too.
+        Raises the server's refusal, for every append in the same batch; the stream continues without that text. Raises
+        :class:`QueueFullError` when more than 4 MiB of UTF-16 are queued. Text from a cancelled caller is sent too.
 
         >>> await stream.append("Once upon ")
         """
         units = self._half + to_units(text)
-        # A character that comes in two halves goes out as one.
+        # A surrogate pair split over two appends is sent as one.
         size = whole(units)
         if len(self._pending) + size > _MAX_WAITING:
             raise QueueFullError(f"{len(self._pending)} bytes of the stream wait already: await each append.")
@@ -122,7 +123,7 @@ class TokenStream:
             await self._put(units[:size])
 
     async def close(self, status: Outcome = "complete") -> StreamEnd:
-        """Ends it once all was taken: its whole text is an event of the channel from now on. Raises what refuses that.
+        """Ends the stream once all appends are accepted; its whole text becomes a channel event. Raises a refusal.
 
         >>> await stream.close("cancelled")
         """
@@ -141,9 +142,9 @@ class TokenStream:
                 stop()
 
     def on_cancel(self, callback: OnCancel) -> Callable[[], None]:
-        """Calls back when a reader asks to stop (the command ``stream.cancel``); whether it does is the writer's.
+        """Registers a callback for cancel requests (the command ``stream.cancel``); the writer decides whether to stop.
 
-        Answers the way to call back no more.
+        Returns a function that removes the callback.
 
         >>> stream.on_cancel(lambda by: generation.cancel())
         """
@@ -174,7 +175,7 @@ class TokenStream:
             await self.close()
             return
         is_cancelled = issubclass(kind, asyncio.CancelledError | GeneratorExit)
-        # What went wrong in the block matters more. After its time the server ends it without a writer.
+        # The exception of the block takes precedence. The server ends a stream without a writer after its TTL.
         with contextlib.suppress(ArqonBusError, TimeoutError, asyncio.TimeoutError):
             await asyncio.wait_for(self.close("cancelled" if is_cancelled else "failed"), self._ttl)
 
@@ -201,7 +202,7 @@ class TokenStream:
             self._sending = None
 
     async def _deliver(self, text: str) -> int:
-        """Has the server append a text once; answers the length of the whole."""
+        """Appends a text exactly once; returns the new total length."""
         while True:
             try:
                 return await self._ask_append(text)
@@ -210,10 +211,10 @@ class TokenStream:
                     raise
                 pause = error.retry_after if isinstance(error, BusError) else None
                 if pause is not None:
-                    # It came too fast and was not taken. Asking for the length would count as one more.
+                    # Rate limited: the append was not accepted. Querying the length would count against the limit too.
                     await asyncio.sleep(max(pause, _RETRY))
                     continue
-            # The server has all of it or nothing, which its length tells.
+            # The server accepted all of it or nothing; its length tells which.
             offset = int((await self._insist("stream.append", {"stream_id": self.id, "text": ""}))["offset"])
             if offset > self._offset:
                 return offset
@@ -223,7 +224,7 @@ class TokenStream:
         return int(result["offset"])
 
     async def _insist(self, name: str, args: JsonObject) -> JsonObject:
-        """Asks until it is answered or refused for good."""
+        """Retries until it succeeds or is refused permanently."""
         while True:
             try:
                 return await self._send_command(name, args, needs=NEEDS)
@@ -234,7 +235,7 @@ class TokenStream:
                 await asyncio.sleep(max(pause or 0.0, _RETRY))
 
     def _advance(self, size: int, error: Exception | None) -> None:
-        """So many bytes are taken, or refused."""
+        """Marks ``size`` bytes as accepted or refused."""
         del self._pending[:size]
         while size > 0:
             first = self._appends[0]
@@ -253,7 +254,7 @@ class TokenStream:
                 first.taken.set_exception(first.error)
 
     async def _stay(self) -> None:
-        """Says in time that the writer is there, unless what it appends says so."""
+        """Sends keep-alives while nothing is being appended."""
         while True:
             await asyncio.sleep(self._ttl / _SIGNS)
             if self._sending is not None:
@@ -264,6 +265,6 @@ class TokenStream:
                 if not error.retryable:
                     return
             except ArqonBusError as error:
-                # It has ended, which the next append tells.
+                # The stream has ended; the next append reports it.
                 if error.code == "NOT_FOUND":
                     return

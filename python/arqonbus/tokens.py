@@ -1,4 +1,4 @@
-"""The token: where it comes from, and a new one before the old one expires."""
+"""Tokens: their source, and their renewal before they expire."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from collections.abc import Awaitable, Callable
 
 from .errors import ArqonBusError, ConnectError
 
-#: A token, or a function (plain or async) that is asked for a fresh one whenever the last has expired.
+#: A token, or a function (plain or async) that returns a fresh one whenever the last has expired.
 Token = str | Callable[[], str | Awaitable[str]]
 
-#: How long before its end the server tells of a token that lives at least twice as long, seconds.
+#: Seconds before expiry that the server sends its notice, for tokens that live at least twice as long.
 _NOTICE = 60.0
-#: Waits between attempts to renew a token: one second, and a random time that grows up to this; seconds.
+#: Renewal retry delay: one second plus a random time that grows up to this, in seconds.
 _RETRY_CAP = 30.0
 
 log = logging.getLogger("arqonbus")
 
 
 def subject_of(token: str | None) -> str | None:
-    """The ``sub`` of a JWT, unchecked: the server has checked it. None when there is none."""
+    """The ``sub`` of a JWT, unverified: the server verifies it. None when there is none."""
     try:
         body = (token or "").split(".")[1]
         claims = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
@@ -35,21 +35,21 @@ def subject_of(token: str | None) -> str | None:
 
 
 class TokenSource:
-    """The token in use. A function is asked once, and again only when the token has expired or is about to."""
+    """The token in use. A token function is called once, and again only when the token has expired or is about to."""
 
     def __init__(self, token: Token | None) -> None:
         self._option = token
         self._current: str | None = None
-        #: When the token in use was given, in seconds of the loop's clock.
+        #: When the current token was obtained, in event loop time (seconds).
         self.given_at = 0.0
 
     @property
     def renewable(self) -> bool:
-        """Whether a fresh token can be had."""
+        """Whether a fresh token can be obtained."""
         return callable(self._option)
 
     async def current(self) -> str | None:
-        """The token to show. Raises ``TOKEN_FAILED``, retryable, when the function fails."""
+        """The token to use. Raises ``TOKEN_FAILED``, retryable, when the function fails."""
         if self._current is None:
             given_at = asyncio.get_running_loop().time()
             self._current = await self.fresh()
@@ -57,7 +57,7 @@ class TokenSource:
         return self._current
 
     async def fresh(self) -> str | None:
-        """Asks for a fresh token. The one in use stays so until :meth:`use`."""
+        """Obtains a fresh token. The current one stays in use until :meth:`use`."""
         if not callable(self._option):
             return self._option
         try:
@@ -69,17 +69,17 @@ class TokenSource:
             raise ConnectError("TOKEN_FAILED", f"The token function failed: {error}", retryable=True) from error
 
     def forget(self) -> None:
-        """The token has expired or was refused."""
+        """Discards a token that has expired or was refused."""
         self._current = None
 
     def use(self, token: str) -> None:
-        """A token that the server has just accepted."""
+        """Sets the token that the server has just accepted."""
         self._current = token
         self.given_at = asyncio.get_running_loop().time()
 
 
 class TokenRenewal:
-    """Renews the token once for each notice of the server that it is about to expire."""
+    """Renews the token once per expiry notice of the server."""
 
     def __init__(self, tokens: TokenSource, refresh: Callable[[str], Awaitable[object]]):
         self._tokens = tokens
@@ -87,22 +87,21 @@ class TokenRenewal:
         self._task: asyncio.Task[None] | None = None
 
     def expiring(self, expires_in: float) -> None:
-        """The server's notice. The token is renewed now, but not before half of its life is over.
+        """Handles the server's expiry notice. The token is renewed, but not before half of its lifetime has passed.
 
-        A notice that comes with a token that was given a moment ago would lead to the next token at once, and to its
-        notice.
+        Without that delay, a short-lived token whose notice comes immediately would be renewed in a tight loop.
         """
         if not self._tokens.renewable or self._task is not None:
             return
         age = asyncio.get_running_loop().time() - self._tokens.given_at
         life = age + expires_in
         wait = max(0.0, life / 2 - age) if life < 2 * _NOTICE else 0.0
-        # Clients that got their tokens at the same moment do not come back for the next one at the same moment.
+        # Jitter: clients that got their tokens at the same moment should not renew at the same moment.
         wait += random.random() * expires_in / 10
         self._task = asyncio.create_task(self._renew(wait, expires_in), name="arqonbus-token")
 
     def stop(self) -> None:
-        """The token is another one, or the line is gone: the server tells of the token again."""
+        """Cancels a renewal: the token was replaced or the connection lost, and the server will send another notice."""
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -111,7 +110,7 @@ class TokenRenewal:
         loop = asyncio.get_running_loop()
         expires_at = loop.time() + expires_in
         failures = 0
-        # After the end the server closes with 4401, and the next connection asks for a token anyway.
+        # After the expiry the server closes with 4401, and the next connection requests a token anyway.
         while loop.time() + wait < expires_at:
             await asyncio.sleep(wait)
             try:

@@ -1,4 +1,4 @@
-"""Changes of stored keys, watched across reconnects."""
+"""Watches of stored keys, kept across reconnects."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class StoreWatch:
-    """The changes of the keys of a namespace with a prefix: ``async for change in client.store.watch("jobs/")``.
+    """Changes of the keys with a prefix in a namespace: ``async for change in client.store.watch("jobs/")``.
 
-    Watching starts with the iteration or on entering ``async with``. After a reconnect it goes on, with a
-    :class:`Reset` (``watch_interrupted``), since changes in between are not told: read the keys again.
+    Watching starts with the iteration or on entering ``async with``. After a reconnect it continues with a
+    :class:`Reset` (``watch_interrupted``), since changes in between are not reported: read the keys again.
 
     >>> async for change in client.store.watch("jobs/", on_reset=read_all):
     ...     print(change.key, change.operation)
@@ -37,7 +37,7 @@ class StoreWatch:
         self._closed = False
 
     async def open(self) -> None:
-        """Starts watching now, rather than with the first change taken.
+        """Starts watching now instead of on the first read.
 
         >>> await watch.open()
         """
@@ -59,7 +59,7 @@ class StoreWatch:
             await self._watches.stop(self)
 
     async def receive(self, timeout: float | None = None) -> StoreChange:
-        """The next change. Raises :class:`RequestTimeout` after ``timeout`` seconds.
+        """Returns the next change. Raises :class:`RequestTimeout` after ``timeout`` seconds.
 
         >>> change = await watch.receive(timeout=2.0)
         """
@@ -95,7 +95,7 @@ class StoreWatch:
 
 
 class Watches:
-    """All running watches of a client."""
+    """All active watches of a client."""
 
     def __init__(self, send_command: SendCommand) -> None:
         self._send_command = send_command
@@ -110,25 +110,25 @@ class Watches:
             raise
 
     async def stop(self, watch: StoreWatch) -> None:
-        """The server keeps one watch per scope: it goes on while another of this client has the same."""
+        """Stops a watch. The server keeps one per scope, needed while another watch of this client has the same."""
         if watch not in self._watches:
             return
         self._watches.remove(watch)
         if any(_scope(other) == _scope(watch) for other in self._watches):
             return
-        # With its connection the server has forgotten the watch, and nothing starts it again.
+        # The server forgets watches with their connection, and this one is not restored.
         with contextlib.suppress(ConnectError):
             await self._send_command("op.store.unwatch", _scope(watch))
 
     async def restore(self) -> None:
-        """Watches again on a new connection."""
+        """Restores the watches on a new connection."""
         await asyncio.gather(*(self._restart(watch) for watch in tuple(self._watches)))
 
     async def _restart(self, watch: StoreWatch) -> None:
         try:
             await self._send_command("op.store.watch", _scope(watch), restoring=True)
         except ConnectError:
-            return  # the next connection watches again
+            return  # the next connection restores it
         except ArqonBusError as error:
             if watch in self._watches:
                 self._watches.remove(watch)
@@ -137,7 +137,7 @@ class Watches:
         watch.interrupted()
 
     def offer(self, envelope: Envelope) -> bool:
-        """Takes a ``store_changed`` notice. False when nobody watches."""
+        """Handles a ``store_changed`` notice. False when there is no watch."""
         payload = envelope["payload"]
         change = StoreChange(
             payload["namespace"], payload["key"], payload["operation"], payload["version"], payload.get("value")

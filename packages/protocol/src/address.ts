@@ -1,9 +1,9 @@
 import { BusError } from './errors.ts';
 import { isChannelPattern } from './pattern.ts';
 
-/** A room's name, whole. */
+/** Matches a whole room name. */
 export const ROOM_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-/** A channel's name, whole. */
+/** Matches a whole channel name. */
 export const CHANNEL_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
 
 /** All channels of a room (a room subscription, a room-wide event) and, as a room, all rooms. */

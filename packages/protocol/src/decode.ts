@@ -14,7 +14,7 @@ import { isTimestamp, withOffset } from './time.ts';
 const CHECKED: ReadonlySet<string> = new Set(
   'version id type room channel timestamp payload request_id ack metadata options'.split(' '),
 );
-/** Fields that some types have, and those that are ignored since the server alone writes them. */
+/** Fields of some types, and server-owned fields, which are ignored. */
 const KNOWN: ReadonlySet<string> = new Set(
   'from sender from_client to to_client command args status error error_code'.split(' '),
 );
@@ -50,7 +50,7 @@ export function decode(text: string, strict = false): Inbound | Refusal {
     return refusal('INVALID_JSON', 'The frame is not valid JSON; send one JSON object per text frame.');
   }
   if (!isObject(frame)) return refusal('INVALID_JSON', 'The frame must be one JSON object.');
-  // What nests deeper is refused or dropped below.
+  // Deeper nesting is refused or dropped below.
   if (mayHoldSurrogates(text)) frame = replaceSurrogates(frame, MAX_NESTING + 1);
   try {
     return validate(frame as JsonObject, strict);
@@ -149,7 +149,7 @@ function checkOthers(frame: JsonObject, strict: boolean): number {
     if (CHECKED.has(key)) continue;
     const value = frame[key];
     const fault = jsonFault(value, MAX_NESTING);
-    // How deep a field nests that is dropped anyway does not matter.
+    // The depth of a field that is dropped anyway does not matter.
     if (fault === 'number' || (fault === 'depth' && key === 'args')) assertJson(value, key.slice(0, 140));
     if (KNOWN.has(key)) continue;
     if (strict) {

@@ -99,13 +99,13 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   },
 };
 
-/** How deep details are looked into. */
+/** Maximum depth at which surrogates in details are replaced. */
 const DETAIL_LEVELS = 8;
 
 /** Details for programs: `field`, `expected`, `retry_after_ms`, … They become members of the error's `payload`. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
-/** Codes that count as protocol violations: {@link MAX_VIOLATIONS} of them in a minute close the connection with 1008. */
+/** Codes counted as protocol violations: {@link MAX_VIOLATIONS} in a minute close the connection with 1008. */
 export const VIOLATIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'INVALID_JSON',
   'VALIDATION_ERROR',
@@ -122,7 +122,7 @@ export class BusError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    // An excerpt of what a sender wrote may have been cut in the middle of a surrogate pair.
+    // An excerpt of a sender's text may have been cut in the middle of a surrogate pair.
     super(message.toWellFormed());
     this.name = 'BusError';
     this.code = code;

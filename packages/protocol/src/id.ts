@@ -1,7 +1,7 @@
 import { MAX_ID_LENGTH } from './limits.ts';
 
 const DIGITS = '0123456789abcdefghijklmnopqrstuv';
-/** An envelope id, whole. */
+/** Matches a whole envelope id. */
 export const ID: RegExp = /^arq_[A-Za-z0-9_-]{1,124}$/;
 
 /** Whether `value` is an envelope id: `arq_` and 1–124 of `[A-Za-z0-9_-]` (PROTOCOL section 2). */

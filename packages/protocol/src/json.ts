@@ -3,7 +3,7 @@ import { BusError } from './errors.ts';
 import { MAX_NESTING } from './limits.ts';
 import { mayHoldSurrogates, replaceSurrogates } from './surrogates.ts';
 
-/** Longest place that a refusal names, in UTF-16 units. */
+/** Longest path in a refusal, in UTF-16 units. */
 const MAX_PLACE = 256;
 
 /** Why a value cannot be sent: it nests too deep, or contains a number that JSON cannot represent. */
@@ -30,8 +30,8 @@ export function checkJson(value: JsonObject, field: string, levels: number = MAX
 }
 
 /**
- * What is wrong with the objects, arrays and numbers in `value`, itself being level 1. Every frame passes here, so the
- * finite numbers are told by arithmetic (`x - x` is 0 for them alone) and nothing is called for them.
+ * What is wrong with the objects, arrays and numbers in `value`, itself being level 1. This runs for every frame, so
+ * finite numbers are recognized without a function call (`x - x` is 0 only for them).
  */
 export function jsonFault(value: unknown, levels: number): JsonFault | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'number';

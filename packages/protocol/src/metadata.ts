@@ -28,7 +28,7 @@ function isServers(key: string, value: unknown): boolean {
   return SERVER_KEYS.has(key) && !(key === 'request' && value === true);
 }
 
-/** A W3C trace context, whole. */
+/** Matches a whole W3C trace context. */
 export const TRACEPARENT: RegExp = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /**
@@ -51,7 +51,7 @@ export function checkMetadata(metadata: JsonObject, timestamp: string | undefine
   return isEmpty(own) ? undefined : (own as Metadata);
 }
 
-/** The same without the server's keys. Returns the object itself if it has none, because copying many keys is expensive. */
+/** The same without the server's keys. Returns the object itself if it has none, because copying is expensive. */
 function withoutServers(metadata: JsonObject): JsonObject {
   if (!hasServers(metadata)) return metadata;
   // fromEntries defines properties, so that a "__proto__" key stays a key; assignment would set the prototype.

@@ -99,7 +99,7 @@ export function checkOptions(value: unknown, type: InboundType): MessageOptions 
 const EXPECT_FIELDS: ReadonlySet<string> = new Set(['sequence', 'epoch', 'last_id']);
 const REQUEST_FIELDS: ReadonlySet<string> = new Set(['timeout_ms', 'group']);
 
-/** Whether an object has no other fields; ends at the first that is another. */
+/** Whether an object has no other fields; stops at the first other one. */
 function hasOnly(value: JsonObject, fields: ReadonlySet<string>): boolean {
   for (const name in value) if (!fields.has(name)) return false;
   return true;

@@ -1,9 +1,9 @@
-/** A `\u` escape of half a surrogate pair: well-formed JSON text without one holds no lone surrogate. */
+/** A `\u` escape of half a surrogate pair: well-formed JSON text without one contains no lone surrogate. */
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
 /** Whether JSON text can contain a lone surrogate. False is certain; true needs {@link replaceSurrogates}. */
 export function mayHoldSurrogates(text: string): boolean {
-  // Most texts hold no "\u" at all, and looking for those two characters costs next to nothing.
+  // Fast path: most texts contain no "\u", and searching for it is cheap.
   return text.includes('\\u') && SURROGATE_ESCAPE.test(text);
 }
 

@@ -8,43 +8,43 @@ import { BusProcess } from './bus-process.ts';
 import { readPostgres, readRedis, readSqlite, type StoredStream } from './stored.ts';
 
 export const ENGINES = ['sqlite', 'local', 'local-memory', 'redis', 'postgres'] as const;
-/** `local`: two workers on SQLite, which their supervisor has open; or on its memory. */
+/** `local`: two workers with SQLite or memory, opened by their supervisor. */
 export type Engine = (typeof ENGINES)[number];
 export type Mode = 'degraded' | 'strict';
 
-/** More than a storm publishes: what retention takes away could not be told from what was lost. */
+/** More than a storm publishes: events removed by retention would look like lost ones. */
 const HISTORY_SIZE = 1_000_000;
-/** So that a line that is silent in one direction is found to be before the storm is over. */
+/** Short, so that a connection that is silent in one direction is detected before the storm ends. */
 const PING_SECONDS = 2;
 
-/** A stretch of network that can be broken. */
+/** A network link that can be broken. */
 export interface Stretch {
   readonly name: string;
   readonly proxy: TcpProxy;
 }
 
-/** The servers of a storm and what they store in. */
+/** The servers of a storm and their storage. */
 export interface Arena {
   readonly nodes: readonly BusProcess[];
-  /** Where clients connect: the network in front of each node. */
+  /** Client URLs: the network in front of each node. */
   readonly urls: readonly string[];
-  /** Between clients and nodes, and between nodes and their storage. */
+  /** Links between clients and nodes, and between nodes and their storage. */
   readonly network: readonly Stretch[];
-  /** The storage server; null when the storage lives in the node's own process. */
+  /** The storage server; null when the storage is in the node's own process. */
   readonly storage: PrivateRedis | PrivatePostgres | null;
-  /** What a stream holds, read past the servers, which must have been stopped; null where nothing is left then. */
+  /** Reads a stream directly from the storage; the servers must be stopped. Null if nothing is stored then. */
   readonly read: ((room: string, channel: string) => Promise<StoredStream>) | null;
   close(): Promise<void>;
 }
 
-/** SQLite, memory: one node. Redis, PostgreSQL: two nodes on a server of their own, which syncs every write. */
+/** SQLite, memory: one node. Redis, PostgreSQL: two nodes with a dedicated server that syncs every write. */
 export function openArena(engine: Engine, mode: Mode): Promise<Arena> {
   if (engine === 'redis') return openRedis(mode);
   if (engine === 'postgres') return openPostgres(mode);
   return engine === 'sqlite' ? openOne(mode, 'sqlite', 1) : openOne(mode, engine === 'local' ? 'sqlite' : 'memory', 2);
 }
 
-/** One node that has its storage in its own process. */
+/** One node with storage in its own process. */
 async function openOne(mode: Mode, backend: 'sqlite' | 'memory', workers: number): Promise<Arena> {
   const folder = await mkdtemp(join(tmpdir(), 'arqonbus-storm-'));
   const path = join(folder, 'bus.db');
@@ -111,7 +111,7 @@ async function openPostgres(mode: Mode): Promise<Arena> {
 
 type Servers = Pick<Arena, 'nodes' | 'urls' | 'network' | 'close'>;
 
-/** Two nodes, each with a stretch of network between it and the storage at `port`. */
+/** Two nodes, each with a breakable link to the storage at `port`. */
 async function openNodes(port: number, settingsOf: (port: number) => Record<string, string>): Promise<Servers> {
   const ways: Stretch[] = [];
   for (const name of ['node-1', 'node-2']) {
@@ -123,7 +123,7 @@ async function openNodes(port: number, settingsOf: (port: number) => Record<stri
   return connected(nodes, ways);
 }
 
-/** Nodes with a stretch of network between each of them and its clients. */
+/** Nodes, each with a breakable link to its clients. */
 async function connected(nodes: readonly BusProcess[], ways: readonly Stretch[]): Promise<Servers> {
   const fronts: Stretch[] = [];
   for (const { name, url } of nodes) {

@@ -6,13 +6,13 @@ import { freePort } from '../../fixtures/free-port.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
 
-/** Children that run: whatever ends this process ends them. */
+/** Running children: they end with this process, however it ends. */
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** A real server, `arqon serve` in a process of its own, that can be killed and started again on the same ports. */
+/** A real server, `arqon serve` in its own process, that can be killed and restarted on the same ports. */
 export class BusProcess {
   readonly name: string;
   readonly url: string;
@@ -42,12 +42,12 @@ export class BusProcess {
     return server;
   }
 
-  /** Of its process; 0 while there is none. */
+  /** Process id; 0 while it is not running. */
   get pid(): number {
     return this.child?.pid ?? 0;
   }
 
-  /** Its workers, by process id; none where it has none, or the system does not tell. */
+  /** Process ids of its workers; empty if it has none, or if the system does not provide them. */
   get workers(): number[] {
     const { pid } = this;
     try {
@@ -58,12 +58,12 @@ export class BusProcess {
     }
   }
 
-  /** What it wrote to standard error, the last of it. */
+  /** The end of its standard error output. */
   get printed(): string {
     return this.output;
   }
 
-  /** Resolves when it takes connections; rejects with what it printed when it ends instead. */
+  /** Resolves when it accepts connections; rejects with its output when it exits instead. */
   async start(): Promise<void> {
     const child = spawn(process.execPath, [PROGRAM, 'serve'], {
       env: { ...process.env, ...this.settings },
@@ -84,12 +84,12 @@ export class BusProcess {
     if (printed === null) throw new Error(`${this.name} ended while it started: ${this.output}`);
   }
 
-  /** Ends it as a crash does. */
+  /** Kills it, like a crash. */
   kill(): Promise<void> {
     return this.end('SIGKILL');
   }
 
-  /** Has it stop by itself, with all it has taken answered and stored. */
+  /** Shuts it down gracefully, with everything accepted answered and stored. */
   stop(): Promise<void> {
     return this.end('SIGTERM');
   }

@@ -7,25 +7,25 @@ import type { Moment } from './story.ts';
 const LEAST_PAUSE_MS = 150;
 const MOST_PAUSE_MS = 700;
 const MOST_STARTS = 20;
-/** A client's line breaks more often than a server does. */
+/** Client connections break more often than servers do. */
 const DICE = ['line', 'line', 'line', 'node', 'storage', 'worker', 'silence'] as const;
-/** Workers that are killed a minute, so that their server does not give up. */
+/** Maximum workers killed per minute, so that their server does not give up. */
 const MOST_WORKERS = 8;
 
 /** What was broken. */
 export interface Damage {
   nodesKilled: number;
   storageKilled: number;
-  /** Times that the storage server was stopped from answering, with its connections open. */
+  /** Number of times that the storage server was frozen with its connections open. */
   storageFrozen: number;
   linesCut: number;
-  /** Workers of a server, one at a time, without the process that has their engine. */
+  /** Workers of a server, one at a time; never the process with their engine. */
   workersKilled: number;
-  /** Times that nothing came through in one direction, to all clients of a node or to its storage. */
+  /** Number of times that one direction was blocked, to all clients of a node or to its storage. */
   halfCut: number;
 }
 
-/** Breaks things at random moments and has them come back a while later, until it is told that it is over. */
+/** Breaks things at random moments and repairs them after a while, for the duration of a storm. */
 export class Chaos {
   readonly damage: Damage = {
     nodesKilled: 0,
@@ -35,7 +35,7 @@ export class Chaos {
     workersKilled: 0,
     halfCut: 0,
   };
-  /** What was broken and mended when, lines of clients left out. */
+  /** Breakages and repairs with their times, except client connections. */
   readonly moments: Moment[] = [];
   private readonly arena: Arena;
   private readonly clients: readonly { cut(): void }[];
@@ -52,7 +52,7 @@ export class Chaos {
     this.random = random;
   }
 
-  /** Goes on for so long, and resolves when everything runs again. */
+  /** Runs for this many seconds, and resolves when everything works again. */
   async rage(seconds: number): Promise<void> {
     const end = performance.now() + seconds * 1000;
     while (performance.now() < end) {
@@ -98,13 +98,13 @@ export class Chaos {
     return this.arena.nodes.filter((node) => !this.down.has(node)).flatMap(({ workers }) => workers);
   }
 
-  /** Its server starts another by itself. */
+  /** Its server starts a replacement automatically. */
   private breakWorker(): void {
     const pid = this.random.pick(this.workers());
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It has ended by itself.
+      // It has already exited.
       return;
     }
     this.damage.workersKilled += 1;
@@ -112,7 +112,7 @@ export class Chaos {
     this.note(`the worker ${pid} is killed`);
   }
 
-  /** For less than what both ends wait for a sign of life, or for more; what was held back comes then. */
+  /** Shorter or longer than the heartbeat timeout of both ends; held-back data arrives afterwards. */
   private halfCut(): void {
     const stretch = this.random.pick(this.arena.network);
     const direction = this.random.pick(['questions', 'answers'] as const);
@@ -133,7 +133,7 @@ export class Chaos {
     });
   }
 
-  /** Away for less than what a node waits for it, or for more. */
+  /** Unavailable for shorter or longer than a node waits for it. */
   private breakStorage(): void {
     const { storage } = this.arena;
     if (storage === null || this.storageBusy) return;
@@ -157,7 +157,7 @@ export class Chaos {
     this.moments.push({ at: Date.now(), what });
   }
 
-  /** What cannot be repaired ends the storm with its reason. */
+  /** A failed repair fails the storm with its error. */
   private repair(work: () => Promise<void>): void {
     const done = work();
     done.catch(() => {});
@@ -165,7 +165,7 @@ export class Chaos {
   }
 }
 
-/** Starts a node until it stays: in strict mode it ends at once while its storage is away. */
+/** Restarts a node until it stays up: in strict mode it exits at once while its storage is unavailable. */
 async function supervise(node: BusProcess): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     try {

@@ -1,8 +1,8 @@
 import type { Acked } from './publisher.ts';
 
 /**
- * Acks that should have said `duplicate`: the message was sent once more when its sender knew already of a later one in
- * the same channel, and yet its place is before that one. So it stood there before it was sent again.
+ * Acks that should have had `duplicate`: the message was resent when its sender already knew a later position in the
+ * channel, yet its own position is before that. So it had been stored before the resend.
  */
 export function untoldDuplicates(acked: readonly Acked[]): string[] {
   return acked

@@ -10,7 +10,7 @@ import { tellStory } from './story.ts';
 import { type GroupOfStorm, Worker } from './worker.ts';
 
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
-/** A group of the whole room: it reads all of the channels. */
+/** A group of the whole room: it reads all channels. */
 const GROUP: GroupOfStorm = { room: 'storm', channel: '*', group: 'crew', ackWaitMs: 2_000 };
 const POLL_MS = 100;
 
@@ -21,18 +21,18 @@ export interface GroupStormOptions {
   readonly seed: number;
 }
 
-/** What a storm broke, and what came of the events of a group meanwhile. */
+/** What a storm broke, and the outcome for the events of a group. */
 export interface GroupSurvival extends Damage, Omit<GroupVerdict, 'suspects'> {
   readonly published: number;
-  /** Hand-outs of all events. */
+  /** Deliveries of all events. */
   readonly handedOut: number;
-  /** Connections of workers after the first ones. */
+  /** Reconnects of workers. */
   readonly reconnects: number;
 }
 
 /**
- * A storm over a group: workers that lose their lines or freeze, servers and storage that are killed, at moments that
- * the seed decides. Afterwards each event has to be handled, and none handed out again that was acked.
+ * A storm over a group: workers that lose their connections or freeze, servers and storage that are killed, at moments
+ * determined by the seed. Afterwards every event must be handled, and none redelivered after its ack.
  */
 export async function groupStorm({ engine, mode, seconds, seed }: GroupStormOptions): Promise<GroupSurvival> {
   const random = new Random(seed);
@@ -76,7 +76,7 @@ async function makeGroup(url: string): Promise<void> {
   await peer.close();
 }
 
-/** Everything runs again: waits until the group has nothing left to do, and judges. */
+/** After all repairs: waits until the group has nothing left to do, and judges the result. */
 async function settle(arena: Arena, publishers: Publisher[], workers: Worker[]): Promise<GroupVerdict> {
   const none = { handled: 0, lost: 0, doubled: 0, stale: 0, suspects: [] };
   if (!(await within(Promise.all(arena.nodes.map(healthy))))) return { ...none, faults: ['a node does not recover'] };
@@ -84,7 +84,7 @@ async function settle(arena: Arena, publishers: Publisher[], workers: Worker[]):
     return { ...none, faults: ['messages stay without an ack'] };
   }
   const peer = await Peer.connect(arena.nodes[0]?.url as string);
-  // What it cannot finish in time stands in the standing.
+  // Unfinished events on timeout show in the standing.
   await within(untilSettled(peer));
   const standing = await standingOf(peer);
   const at = Date.now();
@@ -96,7 +96,7 @@ async function settle(arena: Arena, publishers: Publisher[], workers: Worker[]):
   return { ...verdict, faults: [...complaints, ...verdict.faults] };
 }
 
-/** Resolves when nothing is left to hand out or to answer. */
+/** Resolves when no event is pending or unacknowledged. */
 async function untilSettled(peer: Peer): Promise<void> {
   for (;;) {
     const standing = await standingOf(peer);
@@ -109,7 +109,7 @@ async function standingOf(peer: Peer): Promise<GroupStanding> {
   const { room, channel, group } = GROUP;
   for (;;) {
     const answer = await peer.command('group.info', { room, channel, group });
-    // A driver that was killed is succeeded after a while.
+    // A killed driver is replaced after a while.
     if (answer.status === 'success') return answer.payload as unknown as GroupStanding;
     if (answer.payload.retryable !== true) throw new Error(`group.info: ${answer.error_code} ${answer.error}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));

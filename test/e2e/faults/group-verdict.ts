@@ -2,14 +2,14 @@ import { untoldDuplicates } from './duplicates.ts';
 import type { Acked } from './publisher.ts';
 import type { HandedOut } from './worker.ts';
 
-/** What the servers say of the group when the storm is over. */
+/** The group's state as reported by the servers after the storm. */
 export interface GroupStanding {
   readonly handled: number;
   readonly pending: number;
   readonly unacked: number;
   readonly members: number;
   readonly rejected: number;
-  /** Events that retention took before the group had read them. */
+  /** Events that retention removed before the group read them. */
   readonly lost: number;
 }
 
@@ -17,29 +17,29 @@ export interface GroupEvidence {
   readonly acked: readonly Acked[];
   readonly handed: readonly HandedOut[];
   readonly standing: GroupStanding;
-  /** When that was asked, in milliseconds since 1970. */
+  /** When this was requested, in milliseconds since 1970. */
   readonly at: number;
 }
 
 export interface GroupVerdict {
-  /** Events that a worker acked, and whose ack counted or may have counted. */
+  /** Events acked by a worker whose ack took effect or may have. */
   readonly handled: number;
-  /** Events that were stored and that nobody handled. */
+  /** Stored events that nobody handled. */
   readonly lost: number;
-  /** Events that were handed out or acked again after an ack of theirs had counted. */
+  /** Events redelivered or acked again after an ack took effect. */
   readonly doubled: number;
   /** Acks that came too late and were refused. */
   readonly stale: number;
-  /** Events whose story tells more of the faults, the first few. */
+  /** Ids of events related to the faults, the first few. */
   readonly suspects: readonly string[];
-  /** All that is not as groups promise, a sentence each; empty when everything held. */
+  /** Violations of the group guarantees, one sentence each; empty if there are none. */
   readonly faults: readonly string[];
 }
 
-/** How many of many faults of one kind are told. */
+/** Maximum faults reported per kind. */
 const MOST_TOLD = 5;
 
-/** Holds what workers were given and said against what was published and acked. */
+/** Compares what workers received and answered with what was published and acked. */
 export function judgeGroup({ acked, handed, standing, at }: GroupEvidence): GroupVerdict {
   const byId = new Map<string, HandedOut[]>();
   for (const event of handed) byId.set(event.id, [...(byId.get(event.id) ?? []), event]);
@@ -61,12 +61,12 @@ export function judgeGroup({ acked, handed, standing, at }: GroupEvidence): Grou
   };
 }
 
-/** An ack whose answer was lost with its line may have counted. */
+/** An ack whose response was lost with its connection may have taken effect. */
 function mayCount({ answer }: HandedOut): boolean {
   return answer === 'done' || answer === 'asked';
 }
 
-/** What nobody handled must have been told as lost. */
+/** Unhandled events must have been reported as lost. */
 function told(missing: readonly Acked[], byId: ReadonlyMap<string, HandedOut[]>, { lost }: GroupStanding): string[] {
   if (missing.length <= lost) return [];
   const sentences = missing.map(({ id, channel, sequence }) => {
@@ -77,8 +77,8 @@ function told(missing: readonly Acked[], byId: ReadonlyMap<string, HandedOut[]>,
 }
 
 /**
- * An ack that counted is the end of an event. A lease that ends later was given later: the one that the ack was for would
- * have ended first.
+ * An effective ack completes an event. A lease that expires later was granted later: the lease of that ack would have
+ * expired first.
  */
 function again(all: readonly HandedOut[]): string[] {
   const [first, ...others] = all.filter(({ answer }) => answer === 'done');
@@ -92,7 +92,7 @@ function again(all: readonly HandedOut[]): string[] {
   ].slice(0, 1);
 }
 
-/** Events that stand elsewhere than their sender was told. */
+/** Events at another position than their sender was told. */
 function strangers(stored: readonly Acked[], handed: readonly HandedOut[]): string[] {
   const places = new Map(stored.map(({ id, channel, sequence }) => [id, `${channel} ${sequence}`]));
   return handed.flatMap(({ id, channel, sequence, worker }) => {

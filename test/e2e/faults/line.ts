@@ -1,15 +1,15 @@
 import type { Envelope, JsonObject } from '@arqonbus/protocol';
 import { WebSocket } from 'ws';
 
-// biome-ignore lint/suspicious/noExplicitAny: payloads of every shape come by
+// biome-ignore lint/suspicious/noExplicitAny: payloads of any shape
 export type Frame = Envelope<Record<string, any>>;
 
 const OPENING_MS = 5_000;
 
-/** One connection of a client, from its welcome to its end, whichever side ends it. */
+/** One connection of a client, from its welcome to its end, whichever side closes it. */
 export class Line {
   readonly ended: Promise<void>;
-  /** Where it leads, `HOST:PORT`. */
+  /** The server, as `HOST:PORT`. */
   readonly host: string;
   private readonly socket: WebSocket;
 
@@ -19,7 +19,7 @@ export class Line {
     this.ended = new Promise((resolve) => socket.once('close', () => resolve()));
   }
 
-  /** Connects; `take` gets every frame after the welcome. Rejects when there is no server, or none that answers. */
+  /** Connects; `take` is called with every frame after the welcome. Rejects when there is no server, or no response. */
   static async open(url: string, query: Readonly<Record<string, string>>, take: (frame: Frame) => void): Promise<Line> {
     const socket = new WebSocket(`${url}/?${new URLSearchParams(query)}`, { handshakeTimeout: OPENING_MS });
     const line = new Line(socket, url);
@@ -40,7 +40,7 @@ export class Line {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(envelope));
   }
 
-  /** Breaks it without a word to the other side. */
+  /** Cuts the connection without notifying the other side. */
   cut(): void {
     this.socket.terminate();
   }

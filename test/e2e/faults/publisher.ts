@@ -4,7 +4,7 @@ import type { Frame, Line } from './line.ts';
 import type { Random } from './random.ts';
 import { Roamer } from './roamer.ts';
 
-/** Messages without an answer beyond which a publisher waits. */
+/** Maximum unacknowledged messages; beyond it the publisher waits. */
 const WINDOW = 32;
 const INTERVAL_MS = 8;
 
@@ -12,13 +12,13 @@ export interface Sent {
   readonly id: string;
   readonly channel: string;
   readonly publisher: string;
-  /** Its place among what its publisher sent. */
+  /** Its number among the messages of its publisher. */
   readonly number: number;
-  /** The last place in its channel that was known when it was sent again; undefined if it was sent once. */
+  /** The latest known position in its channel when it was resent; undefined if it was sent once. */
   known?: Position;
 }
 
-/** A message with the ack that settled it. */
+/** A message with its final ack. */
 export interface Acked extends Sent {
   readonly sequence: number;
   readonly epoch: string;
@@ -27,16 +27,16 @@ export interface Acked extends Sent {
 }
 
 /**
- * A client that publishes until it is told to stop, each message with an id of its own, and sends whatever is not
- * acked again, in its order, over its next connection: to this node or to another.
+ * A client that publishes until it is stopped, each message with its own id, and resends unacknowledged messages in
+ * order on its next connection, to the same node or another.
  */
 export class Publisher {
   readonly acked: Acked[] = [];
-  /** Ids that a server refused for the time being: sent again later, they come after what was sent behind them. */
+  /** Ids of temporarily refused messages: they are resent later, after messages that followed them. */
   readonly refused: Set<string> = new Set();
-  /** What must not be, a sentence each. */
+  /** Violations, one sentence each. */
   readonly complaints: string[] = [];
-  /** Acks that say the message was stored before. */
+  /** Acks with `duplicate`. */
   duplicates = 0;
   resent = 0;
   private readonly name: string;
@@ -50,7 +50,7 @@ export class Publisher {
   private idle: (() => void) | null = null;
   private count = 0;
 
-  /** @param known the last place in each channel that an ack has told to any of the publishers, which share it */
+  /** @param known the latest acked position in each channel, shared by all publishers */
   constructor(
     name: string,
     urls: readonly string[],
@@ -84,7 +84,7 @@ export class Publisher {
     this.roamer.cut();
   }
 
-  /** Publishes nothing new. Resolves when all that was published has been acked. */
+  /** Stops publishing. Resolves when everything published has been acked. */
   async finish(): Promise<void> {
     clearInterval(this.timer);
     if (this.pending.size === 0) return;
@@ -126,7 +126,7 @@ export class Publisher {
     if (sent === undefined) return;
     if (frame.type === 'error') {
       if (frame.payload.retryable !== true) this.complaints.push(`${sent.id} was refused: ${JSON.stringify(frame)}`);
-      // The next connection sends it again.
+      // The next connection resends it.
       this.refused.add(sent.id);
       this.roamer.cut();
       return;

@@ -1,4 +1,4 @@
-/** Random numbers that a seed repeats, so that a storm can be run again. */
+/** Seeded random numbers, so that a storm can be repeated. */
 export class Random {
   private state: number;
 
@@ -14,7 +14,7 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   }
 
-  /** A whole number, both ends included. */
+  /** An integer, both ends inclusive. */
   between(least: number, most: number): number {
     return least + Math.floor(this.fraction() * (most - least + 1));
   }
@@ -25,7 +25,7 @@ export class Random {
     return item;
   }
 
-  /** A generator of its own, so that what one actor draws does not depend on how often others do. */
+  /** A separate generator, so that one actor's numbers do not depend on how often others draw. */
   fork(): Random {
     return new Random(Math.floor(this.fraction() * 4_294_967_296));
   }

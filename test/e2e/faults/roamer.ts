@@ -6,14 +6,14 @@ const RETRY_MS = 100;
 
 /** What a client does with its connections. */
 export interface Errand {
-  /** A new connection: whatever an earlier one left open is taken up here. */
+  /** Called with a new connection: continue here what an earlier one left unfinished. */
   connected(line: Line): void;
   frame(frame: Frame, line: Line): void;
 }
 
-/** Keeps a client connected to some node: when its line ends, to the same or another one. */
+/** Keeps a client connected to some node: when its connection ends, it reconnects to the same or another one. */
 export class Roamer {
-  /** Connections that there were. */
+  /** Number of connections so far. */
   connections = 0;
   line: Line | null = null;
   private readonly urls: readonly string[];
@@ -31,10 +31,10 @@ export class Roamer {
     this.ended = this.roam();
   }
 
-  /** Breaks the line, if there is one; the next is tried for shortly after. */
+  /** Cuts the connection, if there is one; it reconnects shortly after. */
   cut(): void {
     const { line } = this;
-    // What still comes over it was never received.
+    // Data that still arrives on it counts as not received.
     this.line = null;
     line?.cut();
   }
@@ -53,7 +53,7 @@ export class Roamer {
     }
   }
 
-  /** One connection, from its beginning to its end. Rejects when there is no server. */
+  /** One connection, from beginning to end. Rejects when there is no server. */
   private async visit(): Promise<void> {
     const line: Line = await Line.open(this.random.pick(this.urls), this.query, (frame) => {
       if (this.line === line) this.errand.frame(frame, line);

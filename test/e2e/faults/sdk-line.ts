@@ -1,10 +1,10 @@
 import { ArqonBusClient, type ClientOptions } from '@arqonbus/client';
 import { TcpProxy } from '../../fixtures/tcp-proxy.ts';
 
-/** A client of the SDK, as its users have it, with a stretch of network of its own that can be cut. */
+/** An SDK client as used by applications, with its own network link that can be cut. */
 export class SdkLine {
   readonly client: ArqonBusClient;
-  /** Connections that there were. */
+  /** Number of connections so far. */
   connections = 0;
   private readonly proxies: readonly TcpProxy[];
 
@@ -20,7 +20,7 @@ export class SdkLine {
     });
   }
 
-  /** Connects to some of several servers, and stays connected until it is closed. */
+  /** Connects to one of several servers, and stays connected until it is closed. */
   static async open(urls: readonly string[], options: Omit<ClientOptions, 'url'>): Promise<SdkLine> {
     const proxies = await Promise.all(urls.map((url) => TcpProxy.start(Number(new URL(url).port))));
     const line = new SdkLine(proxies, options);

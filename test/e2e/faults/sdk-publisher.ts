@@ -6,16 +6,16 @@ import { SdkLine } from './sdk-line.ts';
 const INTERVAL_MS = 8;
 const WINDOW = 32;
 const RETRY_MS = 300;
-/** The SDK goes on with what it was given for longer than anything is away. */
+/** Timeout of the SDK's resends, longer than any outage. */
 const TIMEOUT_MS = 120_000;
 
-/** A publisher that leaves it to the SDK to send again what is not acked; what was refused it publishes once more. */
+/** A publisher that relies on the SDK to resend unacknowledged messages; it republishes refused ones once. */
 export class SdkPublisher {
   readonly acked: Acked[] = [];
   readonly refused: Set<string> = new Set();
   readonly complaints: string[] = [];
   duplicates = 0;
-  /** Refused and published again; what the SDK sends again by itself is not seen here. */
+  /** Refused and republished messages; the SDK's own resends are not visible here. */
   resent = 0;
   private readonly name: string;
   private readonly room: string;
@@ -59,7 +59,7 @@ export class SdkPublisher {
     this.line.cut();
   }
 
-  /** Publishes nothing new. Resolves when all that was published has been acked. */
+  /** Stops publishing. Resolves when everything published has been acked. */
   async finish(): Promise<void> {
     clearInterval(this.timer);
     await Promise.all(this.pending.values());

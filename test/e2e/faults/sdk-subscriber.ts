@@ -3,7 +3,7 @@ import { type Position, WILDCARD } from '@arqonbus/protocol';
 import { SdkLine } from './sdk-line.ts';
 import type { PastStream, Stream } from './subscriber.ts';
 
-/** A subscriber that leaves it to the SDK to stay connected, to resume, and to tell what it could not have. */
+/** A subscriber that relies on the SDK to stay connected, to resume, and to report what it missed. */
 export class SdkSubscriber {
   readonly name: string;
   readonly streams: Map<string, Stream> = new Map();
@@ -11,12 +11,12 @@ export class SdkSubscriber {
   readonly live: Set<string> = new Set();
   readonly complaints: string[] = [];
   replayed = 0;
-  /** Holes that the SDK told of. */
+  /** Gaps reported by the SDK. */
   gapsTold = 0;
   readonly putOff = 0;
   private readonly line: SdkLine;
   private readonly isWide: boolean;
-  /** Channels with a hole that was told and whose end is not known yet. */
+  /** Channels with a reported gap whose end is not known yet. */
   private readonly open = new Set<string>();
   private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
 
@@ -26,7 +26,7 @@ export class SdkSubscriber {
     this.isWide = isWide;
   }
 
-  /** Subscribes; resolves when it is a member of all it wants. `isWide`: of the room rather than of each channel. */
+  /** Subscribes; resolves when it has joined everything. `isWide`: the room instead of each channel. */
   static async join(
     name: string,
     urls: readonly string[],
@@ -56,7 +56,7 @@ export class SdkSubscriber {
     return Promise.resolve();
   }
 
-  /** Resolves when it has got so far in a channel, in one epoch of it. */
+  /** Resolves when it has reached this sequence of a channel, in this epoch. */
   reached(channel: string, sequence: number, epoch: string): Promise<void> {
     const met = (): boolean => {
       const position = this.streams.get(channel)?.position;
@@ -91,14 +91,14 @@ export class SdkSubscriber {
         this.streams.set(channel, { from: 0, position: { sequence: 0, epoch }, received: [], holes: [] });
       } else {
         this.gapsTold += 1;
-        // It ends where the next message comes from.
+        // The gap ends before the next message.
         this.open.add(channel);
         if (sequence > stream.position.sequence) this.goOn(channel, stream, sequence);
       }
     }
   }
 
-  /** Closes a hole that was told: `upTo` is the last sequence in it. */
+  /** Closes a reported gap: `upTo` is the last sequence in it. */
   private goOn(channel: string, stream: Stream, upTo: number): void {
     if (!this.open.delete(channel)) return;
     stream.holes.push({ after: stream.position.sequence, upTo });

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BusProcess } from './bus-process.ts';
 
-/** How long the last ack or the last message may take once everything runs again. */
+/** Timeout for the last ack or message after all repairs. */
 const CALM_MS = 45_000;
-/** After that a server is asked once more. */
+/** Timeout of one request before it is retried. */
 const ANSWER_MS = 5_000;
 
 /** Whether it was done in time. */
@@ -15,10 +15,10 @@ export async function within(done: Promise<unknown>, limitMs: number = CALM_MS):
   return inTime;
 }
 
-/** Resolves when a node has its storage again. Nobody is told when that is; it has to be asked. */
+/** Resolves when a node has its storage again. There is no notification, so it is polled. */
 export async function healthy({ http }: Pick<BusProcess, 'http'>): Promise<void> {
   for (;;) {
-    // `/health` overlooks an interruption that is still short.
+    // `/health` ignores short interruptions.
     const answer = await fetch(`${http}/storage/stats`, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
     const stats = (await answer?.json().catch(() => undefined)) as { connected: boolean } | undefined;
     if (stats?.connected === true) return;
@@ -26,7 +26,7 @@ export async function healthy({ http }: Pick<BusProcess, 'http'>): Promise<void>
   }
 }
 
-/** What the servers of a storm printed, the last of it. */
+/** The end of the output of a storm's servers. */
 export function printedBy(nodes: readonly BusProcess[]): string {
   return nodes.map((node) => `${node.name}: ${node.printed}`).join('\n');
 }

@@ -3,7 +3,7 @@ import type { PrivatePostgres } from '../../fixtures/private-postgres.ts';
 import type { PrivateRedis } from '../../fixtures/private-redis.ts';
 import type { Received } from './subscriber.ts';
 
-/** A stream as the storage has it, read past the servers. */
+/** A stream as stored, read directly from the storage. */
 export interface StoredStream {
   readonly epoch: string;
   readonly events: readonly Received[];

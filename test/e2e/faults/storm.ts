@@ -15,7 +15,7 @@ const ROOM = 'storm';
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
 const PAGE = 500;
 
-/** Clients that know the protocol by themselves, and those of the SDK. */
+/** Clients that implement the protocol themselves, and those of the SDK. */
 type AnyPublisher = Publisher | SdkPublisher;
 type AnySubscriber = Subscriber | SdkSubscriber;
 
@@ -26,19 +26,19 @@ export interface StormOptions {
   readonly seed: number;
 }
 
-/** What a storm broke and what came through it. */
+/** What a storm broke and what survived it. */
 export interface Survival extends Damage, Verdict {
   readonly acked: number;
-  /** Of those: acked with `stored: none`, delivered live alone. */
+  /** Of those: acked with `stored: none`, delivered live only. */
   readonly liveOnly: number;
   readonly received: number;
-  /** Connections after the first ones. */
+  /** Reconnects. */
   readonly reconnects: number;
-  /** Messages that subscribers got by resuming. */
+  /** Messages that subscribers received by resuming. */
   readonly replayed: number;
-  /** Messages sent again because their ack did not come. */
+  /** Messages resent because no ack arrived. */
   readonly resent: number;
-  /** Of those: stored already, and not stored again. */
+  /** Of those: already stored, and not stored again. */
   readonly duplicates: number;
   readonly gapsTold: number;
   /** Resumes that had to wait for the storage. */
@@ -46,8 +46,8 @@ export interface Survival extends Damage, Verdict {
 }
 
 /**
- * One storm: real servers, clients that publish and subscribe through all of them, and things that break at moments
- * that the seed decides. Afterwards everything is accounted for.
+ * One storm: real servers, clients that publish and subscribe through all of them, and failures at moments determined
+ * by the seed. Afterwards everything is accounted for.
  */
 export async function storm({ engine, mode, seconds, seed }: StormOptions): Promise<Survival> {
   const random = new Random(seed);
@@ -89,7 +89,7 @@ function launch(arena: Arena, random: Random): Publisher[] {
   return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, known, random.fork()));
 }
 
-/** Everything runs again: lets clients finish, then compares what everybody has. */
+/** After all repairs: lets clients finish, then compares what everyone has. */
 async function calm(
   arena: Arena,
   publishers: AnyPublisher[],
@@ -118,7 +118,7 @@ async function calm(
   await Promise.all(arena.nodes.map((node) => node.stop()));
   const stored = new Map<string, StoredStream>();
   for (const channel of CHANNELS) {
-    // What no process survives, only the servers can tell.
+    // For storage that does not survive its process, only the servers can be read.
     const told = readings.find((reading) => reading.channel === channel) as Reading;
     stored.set(channel, arena.read === null ? told : await arena.read(ROOM, channel));
   }
@@ -127,12 +127,12 @@ async function calm(
   return faults.length === 0 ? verdict : { ...verdict, faults: [...faults, printed()] };
 }
 
-/** There is nothing to compare. */
+/** The verdict when there is nothing to compare. */
 function unsettled(fault: string): Verdict {
   return { found: 0, lost: 0, forgotten: 0, doubled: 0, reordered: 0, untold: 0, faults: [fault] };
 }
 
-/** All of every channel, as one server's `history` has it. */
+/** All events of every channel, from one server's `history`. */
 async function readAll(name: string, url: string): Promise<Reading[]> {
   const peer = await Peer.connect(url);
   const readings: Reading[] = [];

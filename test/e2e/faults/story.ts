@@ -6,11 +6,11 @@ export interface Moment {
   readonly what: string;
 }
 
-/** Damage that is told because it came shortly before or after: what it broke may show a while later. */
+/** Breakages this long before or after are included: their effects may appear later. */
 const BEFORE_MS = 12_000;
 const AFTER_MS = 2_000;
 
-/** What became of one event, in the order of time: who got it, which answers came, and what was broken around then. */
+/** What happened to one event, in time order: deliveries, answers, and breakages around them. */
 export function tellStory(id: string, handed: readonly HandedOut[], damage: readonly Moment[]): string {
   const own = handed.filter((event) => event.id === id).flatMap((event) => event.moments);
   if (own.length === 0) return `${id} was given to nobody`;

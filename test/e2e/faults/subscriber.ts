@@ -11,46 +11,46 @@ export interface Received {
   readonly id: string;
 }
 
-/** What a client knows of one channel: where it is, and all that it got. */
+/** A client's state of one channel: its position, and everything received. */
 export interface Stream {
-  /** Everything after this sequence is owed. */
+  /** Every event after this sequence must be received. */
   readonly from: number;
   position: Position;
   readonly received: Received[];
-  /** Stretches of which it was told that they are lost to it. */
+  /** Gaps that were reported to it. */
   readonly holes: { readonly after: number; readonly upTo: number }[];
 }
 
-/** A stream that a client was told has begun anew, as far as it got it. */
+/** A stream that was restarted with a new epoch, as far as it was received. */
 export interface PastStream extends Stream {
   readonly channel: string;
 }
 
-/** A join that waits for its answer. */
+/** A pending join. */
 interface Join {
   readonly channel: string;
-  /** Whether it told where this client is. */
+  /** Whether it gave this client's position. */
   readonly isResume: boolean;
 }
 
 /**
- * A client that joins channels, or all of their room at once, and resumes over every new connection where it stopped.
- * It keeps what it got, and notes whatever is not as promised.
+ * A client that joins channels, or their whole room, and resumes on every new connection. It records what it received,
+ * and every violation of the guarantees.
  */
 export class Subscriber {
   readonly name: string;
   readonly streams: Map<string, Stream> = new Map();
-  /** Streams that are gone: a resume was told of another epoch. */
+  /** Streams that ended: a resume reported another epoch. */
   readonly past: PastStream[] = [];
-  /** Ids of messages that came without a sequence: live traffic that is stored nowhere. */
+  /** Ids of messages without a sequence: live traffic that is not stored. */
   readonly live: Set<string> = new Set();
-  /** What must not be, a sentence each. */
+  /** Violations, one sentence each. */
   readonly complaints: string[] = [];
-  /** Messages that a resume brought. */
+  /** Messages received by replay. */
   replayed = 0;
-  /** Notices that history will lack something. */
+  /** Notices of gaps in history. */
   gapsTold = 0;
-  /** Resumes that no storage was there for; tried again later. */
+  /** Resumes that found no storage; retried later. */
   putOff = 0;
   private readonly room: string;
   private readonly channels: readonly string[];
@@ -58,13 +58,13 @@ export class Subscriber {
   private readonly roamer: Roamer;
   private readonly joins = new Map<string, Join>();
   private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
-  /** Whether all joins of this connection were answered with a place in the stream. */
+  /** Whether all joins of this connection were answered with a stream position. */
   private isPlaced = true;
-  /** Channels of the room that the last answer no longer knew: what comes of them is of a new epoch. */
+  /** Channels of the room that were missing in the last response: their next events have a new epoch. */
   private readonly unknown = new Set<string>();
   private count = 0;
 
-  /** `isWide`: subscribes to the room rather than to each channel. */
+  /** `isWide`: subscribes to the room instead of each channel. */
   constructor(
     name: string,
     urls: readonly string[],
@@ -99,12 +99,12 @@ export class Subscriber {
     return this.roamer.stop();
   }
 
-  /** Resolves when it is a member of all it wants. */
+  /** Resolves when it has joined everything. */
   joined(): Promise<void> {
     return this.until(() => (this.isWide ? [WILDCARD] : this.channels).every((channel) => this.streams.has(channel)));
   }
 
-  /** Resolves when it has got so far in a channel, in one epoch of it. */
+  /** Resolves when it has reached this sequence of a channel, in one epoch. */
   reached(channel: string, sequence: number, epoch?: string): Promise<void> {
     return this.until(() => {
       const position = this.streams.get(channel)?.position;
@@ -152,7 +152,7 @@ export class Subscriber {
 
   private missed({ payload }: Frame): void {
     this.gapsTold += 1;
-    // A replay broke off: it is asked for again from where this client is.
+    // A replay broke off: reconnect to resume from the current position.
     if (payload.after_sequence !== undefined) this.roamer.cut();
   }
 
@@ -161,7 +161,8 @@ export class Subscriber {
     if (join === undefined) return;
     const { channel, isResume } = join;
     const { payload } = frame;
-    // Nothing is known of a stream while the storage is away: what is live is heard, but nothing can be resumed yet.
+    // While the storage is unavailable, stream positions are unknown: live messages arrive, but nothing can be resumed
+    // yet.
     if (frame.status !== 'success' || payload.epoch === '') {
       this.putOff += 1;
       this.isPlaced = false;
@@ -171,7 +172,7 @@ export class Subscriber {
     const positions = (this.isWide ? payload.positions : { [channel]: payload }) as Record<string, Position>;
     if (payload.recovered === false) this.forget(channel, positions);
     for (const [name, { sequence, epoch }] of Object.entries(positions)) {
-      // A channel that the room got while this client was away is replayed from its start (P6.6).
+      // A channel created while this client was disconnected is replayed from its start (P6.6).
       this.begin(name, { sequence: this.isWide && isResume ? 0 : sequence, epoch });
     }
   }
@@ -206,12 +207,12 @@ export class Subscriber {
       this.live.add(id);
       return;
     }
-    // The storage is back: now it can be resumed from where this client is.
+    // The storage is available again: reconnect to resume from the current position.
     if (!this.isPlaced) {
       this.roamer.cut();
       return;
     }
-    // Of a room it follows all channels, those that come later from their beginning.
+    // A room subscription follows all channels, later ones from their start.
     this.begin(channel, { sequence: 0, epoch });
     if (this.unknown.delete(channel)) this.beginAnew(channel, epoch);
     const stream = this.streams.get(channel) as Stream;

@@ -5,7 +5,7 @@ import type { SdkSubscriber } from './sdk-subscriber.ts';
 import type { StoredStream } from './stored.ts';
 import type { Received, Subscriber } from './subscriber.ts';
 
-/** A stream as somebody read it after the storm. */
+/** A stream as read by one reader after the storm. */
 export interface Reading {
   readonly reader: string;
   readonly channel: string;
@@ -13,18 +13,18 @@ export interface Reading {
   readonly events: readonly Received[];
 }
 
-/** Everything that is known when the storm is over. */
+/** All data available after the storm. */
 export interface Evidence {
   readonly publishers: readonly Pick<Publisher | SdkPublisher, 'acked' | 'refused' | 'complaints'>[];
   readonly subscribers: readonly Pick<
     Subscriber | SdkSubscriber,
     'name' | 'streams' | 'past' | 'live' | 'complaints'
   >[];
-  /** What the storage holds, read past the servers: channel → its epoch and events. */
+  /** The content of the storage, read directly: channel → its epoch and events. */
   readonly stored: ReadonlyMap<string, StoredStream>;
-  /** What the servers say that it holds. */
+  /** The content of the storage as reported by the servers. */
   readonly readings: readonly Reading[];
-  /** How often the servers may have forgotten what they stored: for good, with a new epoch of each stream. 0: never. */
+  /** How often the servers may have lost all stored data, which starts a new epoch of each stream. 0: never. */
   readonly mayForget: number;
 }
 
@@ -33,15 +33,15 @@ export interface Verdict {
   readonly found: number;
   /** Acked events that are not. */
   readonly lost: number;
-  /** Acked events of epochs that ended, where servers may forget. */
+  /** Acked events of ended epochs, where servers may lose data. */
   readonly forgotten: number;
-  /** Events that are stored twice, or were taken for new though they were stored. */
+  /** Events stored twice, or accepted as new although they were stored. */
   readonly doubled: number;
-  /** Places where events of one sender are not in its order. */
+  /** Positions where events of one sender are out of order. */
   readonly reordered: number;
-  /** Readers and members that lack something, or have something else, without having been told. */
+  /** Readers and subscribers with missing or different events that were not reported to them. */
   readonly untold: number;
-  /** All that is not as the guarantees promise, a sentence each; empty when everything held. */
+  /** Violations of the guarantees, one sentence each; empty if there are none. */
   readonly faults: readonly string[];
 }
 
@@ -77,7 +77,7 @@ export function judge({ publishers, subscribers, readings, stored, mayForget }: 
   };
 }
 
-/** Every epoch has to be told, to be whole as far as anybody has it, and to end with the storage alone. */
+/** Every new epoch must be reported and gapless as far as received, and an epoch may end only with the storage. */
 function epochFaults(acked: readonly Acked[], subscribers: Evidence['subscribers'], mayForget: number): string[] {
   const epochs = new Map<string, Set<string>>();
   const note = (channel: string, epoch: string): unknown =>
@@ -107,7 +107,7 @@ function epochFaults(acked: readonly Acked[], subscribers: Evidence['subscribers
 function lackedBy({ name, streams, live }: Evidence['subscribers'][number], stored: Evidence['stored']): string[] {
   return [...streams].flatMap(([channel, stream]) => {
     const owed = (stored.get(channel)?.events ?? []).filter(({ sequence }) => sequence > stream.from);
-    // What was stored after all, though its node had given up on that and handed it on live.
+    // Excludes events stored although their node had given up and delivered them live.
     const isTold = (at: number): boolean => stream.holes.some(({ after, upTo }) => at > after && at <= upTo);
     const had = owed.filter(({ sequence, id }) => {
       return has(stream.received, sequence) || !(live.has(id) || isTold(sequence));
@@ -132,7 +132,7 @@ function repeats(channel: string, events: readonly Received[]): string[] {
   return faults;
 }
 
-/** What one client sent stands in the order sent, but for what was refused and sent again later. */
+/** Events of one sender must be in the order sent, except those refused and resent later. */
 function disorder(
   channel: string,
   events: readonly Received[],
@@ -156,7 +156,7 @@ function lostOf({ id, channel, sequence, epoch, stored }: Acked, stream: StoredS
   return found?.id === id ? [] : [`${id} was acked at ${channel} ${sequence}, where ${found?.id ?? 'nothing'} is`];
 }
 
-/** The first place where two lists differ; more would only repeat it. */
+/** The first difference between two lists; further ones would only repeat it. */
 function differences(what: string, found: readonly Received[], expected: readonly Received[]): string[] {
   for (let index = 0; index < Math.max(found.length, expected.length); index += 1) {
     const [one, other] = [found[index], expected[index]];
@@ -170,7 +170,7 @@ function show(event: Received | undefined): string {
   return event === undefined ? 'nothing' : `${event.sequence} ${event.id}`;
 }
 
-/** Whether a sequence is among events in ascending order. */
+/** Whether a sequence is in a list of events in ascending order. */
 function has(events: readonly Received[], sequence: number): boolean {
   let [low, high] = [0, events.length];
   while (low < high) {

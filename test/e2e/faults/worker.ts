@@ -5,12 +5,12 @@ import type { Moment } from './story.ts';
 
 const PREFETCH = 8;
 const RETRY_MS = 500;
-/** The longest that a worker takes for an event, unless it freezes. */
+/** Maximum time a worker takes for an event, unless it freezes. */
 const MOST_WORK_MS = 20;
-/** Of so many events, a worker freezes over one: it answers when its lease is over. */
+/** A worker freezes on one of this many events: it acks after the lease has expired. */
 const FREEZES = 150;
 
-/** What a worker knows of an event that it was given. */
+/** A worker's record of a delivered event. */
 export interface HandedOut {
   readonly worker: string;
   readonly id: string;
@@ -18,11 +18,11 @@ export interface HandedOut {
   readonly sequence: number;
   readonly attempt: number;
   readonly token: string;
-  /** When its lease ends, milliseconds of the servers' clock. */
+  /** When its lease expires, in milliseconds of the servers' clock. */
   readonly deadline: number;
-  /** What came of its ack: none was sent; its answer never came; it counted; it came too late. */
+  /** The outcome of its ack: none sent; no response; effective; too late. */
   answer: 'none' | 'asked' | 'done' | 'lost';
-  /** All that the worker had to do with it. */
+  /** The worker's actions on it. */
   readonly moments: Moment[];
 }
 
@@ -33,7 +33,7 @@ export interface GroupOfStorm {
   readonly ackWaitMs: number;
 }
 
-/** A member of a group that acks what it is given, over all of its connections, and notes what came of it. */
+/** A member of a group that acks its deliveries on any of its connections, and records the outcomes. */
 export class Worker {
   readonly name: string;
   readonly handed: HandedOut[] = [];
@@ -70,7 +70,7 @@ export class Worker {
     return this.roamer.stop();
   }
 
-  /** Resolves when it is a member for the first time. */
+  /** Resolves when it first becomes a member. */
   joined(): Promise<void> {
     if (this.isMember) return Promise.resolve();
     return new Promise((resolve) => {
@@ -133,7 +133,7 @@ export class Worker {
     note(event, `${this.name} is answered ${status === 'success' ? JSON.stringify(payload) : error_code}`);
     if (status === 'success') event.answer = (payload.done as string[]).includes(event.token) ? 'done' : 'lost';
     else if (error_code === 'LEASE_LOST') event.answer = 'lost';
-    // The storage is away, or the driver: what came of it is known to nobody yet.
+    // The storage or the driver is unavailable: the outcome is unknown.
     else this.later(() => this.ack(event, line), RETRY_MS);
   }
 

@@ -14,7 +14,7 @@ const USAGE = `Usage: npm run soak -- [options]
   --mode MODE      degraded or strict (default: by turns, groups strict)
   --seed S         the first storm's seed; each storm adds one (default: made up)
 `;
-/** A storm's length: long enough for everything to break several times, short enough to account for all of it. */
+/** Storm duration: long enough for everything to break several times, short enough to check all of it. */
 const STORM_SECONDS = 45;
 
 const { values } = parseArgs({
@@ -45,7 +45,7 @@ const minutes = Number(values.minutes);
 if (!(minutes > 0)) fail(`--minutes is a number above 0, not "${values.minutes}".`);
 const engine: Engine = choose('engine', values.engine, ENGINES);
 const scenario = choose('scenario', values.scenario, ['events', 'groups']);
-// What is delivered live alone while the storage is away is no event of a group.
+// Live-only messages, sent while the storage is unavailable, are not group events.
 const usual: readonly Mode[] = scenario === 'groups' ? ['strict'] : ['degraded', 'strict'];
 const modes: readonly Mode[] =
   values.mode === undefined ? usual : [choose('mode', values.mode, ['degraded', 'strict'])];
