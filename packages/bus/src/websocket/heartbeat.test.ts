@@ -67,6 +67,27 @@ describe('the heartbeat', () => {
     expect(lively.missedAt).toBe(null);
   });
 
+  it('pings few of many at a time, and everybody once an interval on a busy process too', () => {
+    const peers = Array.from({ length: 4_000 }, () => Object.assign(new Peer(), { answers: true }));
+    for (const peer of peers) heartbeat.add(peer);
+    const pings = (): number => peers.reduce((sum, peer) => sum + peer.pings, 0);
+    let most = 0;
+    for (let before = 0, left = INTERVAL_MS; left > 0; left -= STEP_MS, before = pings()) {
+      pass(STEP_MS);
+      most = Math.max(most, pings() - before);
+    }
+    expect([most, pings()]).toEqual([20, 4_000]);
+    // Each tick is half a second late.
+    for (let left = INTERVAL_MS; left > 0; left -= 500) {
+      clock += 450;
+      vi.advanceTimersByTime(50);
+      clock += 50;
+    }
+    pass(STEP_MS);
+    expect(pings()).toBeGreaterThanOrEqual(8_000);
+    expect(peers.every(({ missedAt }) => missedAt === null)).toBe(true);
+  });
+
   it('counts a silence from the last sign of life', () => {
     const peer = new Peer();
     heartbeat.add(peer);

@@ -12,8 +12,14 @@ export interface Beating {
   missed(): void;
 }
 
-/** Slots per ping interval: each connection is pinged in one of them, and the clock is checked in each. */
-const SLOTS = 20;
+/**
+ * Maximum slots per ping interval. Each connection is pinged in one of them: with 10,000 connections and an interval of
+ * 20 s, 25 every 50 ms. Pings of many connections at once would delay every message behind them.
+ */
+const MOST_SLOTS = 400;
+const LEAST_SLOTS = 20;
+/** Minimum duration of a slot while there are more than {@link LEAST_SLOTS}, in milliseconds. */
+const LEAST_TICK_MS = 20;
 /** Maximum time from a ping to a sign of life, in milliseconds. */
 const GRACE_MS = 10_000;
 
@@ -25,14 +31,17 @@ const GRACE_MS = 10_000;
  * no peer counts as late, since its data may still be waiting to be read.
  */
 export class Heartbeat {
-  private readonly pinged: Set<Beating>[] = Array.from({ length: SLOTS }, () => new Set<Beating>());
+  private readonly pinged: Set<Beating>[];
   private readonly judged: Set<Beating>[];
   private readonly slotOf: Map<Beating, { ping: number; judge: number }> = new Map();
   private readonly tickMs: number;
+  /** Time between two ticks above which the process counts as paused, in milliseconds. */
+  private readonly pauseMs: number;
   /** Silence after which a peer counts as gone. */
   private readonly limitMs: number;
   private readonly clock: () => number;
   private readonly timer: NodeJS.Timeout;
+  private readonly began: number;
   private lastBeat: number;
   /** Milliseconds that the process was paused. */
   private slept = 0;
@@ -40,11 +49,15 @@ export class Heartbeat {
   private next = 0;
 
   constructor(intervalMs: number, clock: () => number = () => performance.now()) {
-    this.tickMs = intervalMs / SLOTS;
+    const slots = Math.min(MOST_SLOTS, Math.max(LEAST_SLOTS, Math.floor(intervalMs / LEAST_TICK_MS)));
+    this.pinged = Array.from({ length: slots }, () => new Set<Beating>());
+    this.tickMs = intervalMs / slots;
+    this.pauseMs = (2 * intervalMs) / LEAST_SLOTS;
     this.limitMs = intervalMs + Math.min(GRACE_MS, intervalMs / 2);
     this.judged = Array.from({ length: Math.ceil(this.limitMs / this.tickMs) + 2 }, () => new Set<Beating>());
     this.clock = clock;
-    this.lastBeat = clock();
+    this.began = clock();
+    this.lastBeat = this.began;
     this.timer = setInterval(() => this.beat(), this.tickMs).unref();
   }
 
@@ -54,7 +67,7 @@ export class Heartbeat {
   }
 
   add(peer: Beating): void {
-    this.next = (this.next + 1) % SLOTS;
+    this.next = (this.next + 1) % this.pinged.length;
     this.pinged[this.next]?.add(peer);
     const slot = { ping: this.next, judge: 0 };
     this.slotOf.set(peer, slot);
@@ -75,17 +88,20 @@ export class Heartbeat {
 
   private beat(): void {
     const now = this.clock();
-    const late = now - this.lastBeat - 2 * this.tickMs;
+    const late = now - this.lastBeat - this.pauseMs;
     if (late > 0) this.slept += late;
     this.lastBeat = now;
-    this.tick += 1;
-    for (const peer of this.pinged[this.tick % SLOTS] ?? []) peer.ping();
-    const due = this.judged[this.tick % this.judged.length] as Set<Beating>;
-    if (due.size === 0) return;
-    const peers = [...due];
-    due.clear();
+    const peers: Beating[] = [];
+    // A busy process catches up, so that pings keep their interval.
+    for (const until = Math.floor((this.time - this.began) / this.tickMs); this.tick < until; ) {
+      this.tick += 1;
+      for (const peer of this.pinged[this.tick % this.pinged.length] ?? []) peer.ping();
+      const due = this.judged[this.tick % this.judged.length] as Set<Beating>;
+      peers.push(...due);
+      due.clear();
+    }
     // Read data that arrived while this tick was delayed before judging.
-    setImmediate(() => this.judge(peers));
+    if (peers.length > 0) setImmediate(() => this.judge(peers));
   }
 
   private judge(peers: readonly Beating[]): void {
