@@ -118,7 +118,7 @@ export interface ClientRecord {
   screen_name: string | null;
   avatar: string | null;
   personality: string | null;
-  /** The reason for the receivers. */
+  /** The sender, as receivers see it. */
   sender: SenderRecord;
   /** Room name to the channels joined there; `*` is a room subscription. */
   rooms: Record<string, string[]>;
@@ -540,7 +540,7 @@ export interface TokenExpiringNotice {
 export interface AnnouncementNotice {
   event: 'announcement';
   announcement_id: string;
-  /** The administrator's reason. */
+  /** The content of the announcement. */
   announcement: JsonObject;
 }
 
