@@ -225,10 +225,7 @@ export class Groups {
     this.adopt(tenant, record, true);
   }
 
-  /**
-   * Moves a group to another position. For the owner and admins. Throws CONFLICT for a position beyond the stream's
-   * end.
-   */
+  /** Moves a group. For the owner and admins. Throws CONFLICT for a position beyond the stream's end. */
   async seek(sender: Sender, place: GroupPlace, start: Start): Promise<void> {
     const active = this.owned(sender, place);
     const positions = await startPositions(this.parts.engine.broker, place, start, 'sequence');
@@ -347,10 +344,7 @@ export class Groups {
     throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
   }
 
-  /**
-   * Delivers events to a caller that is not a member; the leases belong to its subject. A caller that leaves gets no
-   * more.
-   */
+  /** Delivers events to a caller that is not a member; the leases belong to its subject. */
   async pull(sender: Sender, place: GroupPlace, request: PullRequest): Promise<{ texts: string[]; pending: number }> {
     this.requireSource(sender, place);
     return this.pulling.pull(sender, this.existing(place), request);

@@ -29,12 +29,13 @@ describe.runIf(hasRedis())('members of a node whose line to Redis breaks', () =>
   });
   afterEach(() => proxy.stop());
 
-  /** The numbers of the next events; the frame itself where there is none. Telemetry may come in between. */
-  const steps = async (reader: Peer, count: number): Promise<unknown[]> => {
-    const got: unknown[] = [];
+  /** The numbers of the next events. Telemetry may come in between. */
+  const steps = async (reader: Peer, count: number): Promise<number[]> => {
+    const got: number[] = [];
     while (got.length < count) {
       const event = await reader.next(({ type }) => type === 'event');
-      got.push(event.payload.n ?? event);
+      expect(event.payload.n, JSON.stringify(event)).toBeTypeOf('number');
+      got.push(event.payload.n);
     }
     return got;
   };
