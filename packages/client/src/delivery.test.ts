@@ -34,7 +34,7 @@ describe('answers to deliveries', () => {
       return new Promise((resolve) => answer.push(resolve));
     });
     const first = failureOf(answers.give('ack', 'a'));
-    await clock.settle();
+    await expect.poll(() => sent.length).toBe(1);
     const gathered = [answers.give('ack', 'b')];
     await clock.settle();
     gathered.push(answers.give('nack', 'c'), answers.give('ack', 'd'));

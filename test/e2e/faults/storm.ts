@@ -69,7 +69,7 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
     const verdict = await calm(arena, publishers, subscribers, chaos.damage.nodesKilled);
     return { ...chaos.damage, ...account(publishers, subscribers), ...verdict };
   } finally {
-    await Promise.all([...crew.publishers, ...crew.subscribers].map((client) => client.leave()));
+    await within(Promise.all([...crew.publishers, ...crew.subscribers].map((client) => client.leave())));
     await arena.close();
   }
 }
@@ -102,7 +102,9 @@ async function calm(
     const open = publishers.map(({ unanswered }) => unanswered).join(', ');
     return unsettled(`messages stay without an ack: ${open}\n${printed()}`);
   }
-  const readings = (await Promise.all(arena.nodes.map(({ name, url }) => readAll(name, url)))).flat();
+  const reading = Promise.all(arena.nodes.map(({ name, url }) => readAll(name, url)));
+  if (!(await within(reading))) return unsettled(`a history does not answer\n${printed()}`);
+  const readings = (await reading).flat();
   const ends = readings.map(({ channel, epoch, events }) => ({ channel, epoch, end: events.at(-1)?.sequence ?? 0 }));
   const late: string[] = [];
   await Promise.all(
@@ -114,7 +116,9 @@ async function calm(
       }),
     ),
   );
-  await Promise.all([...publishers, ...subscribers].map((client) => client.leave()));
+  if (!(await within(Promise.all([...publishers, ...subscribers].map((client) => client.leave()))))) {
+    return unsettled(`a client does not close\n${printed()}`);
+  }
   await Promise.all(arena.nodes.map((node) => node.stop()));
   const stored = new Map<string, StoredStream>();
   for (const channel of CHANNELS) {
