@@ -108,7 +108,7 @@ it.each([
     socket.write(body);
   } else socket.write(head + body);
   expect((await answer(socket)).json).toMatchObject({ method: 'POST', body });
-  // The line goes on as any other.
+  // The connection continues as an ordinary one.
   socket.write(`GET /next HTTP/1.1\r\n${HOST}\r\n`);
   expect((await answer(socket)).json).toMatchObject({ url: '/next' });
   socket.destroy();
