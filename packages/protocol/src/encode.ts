@@ -37,7 +37,8 @@ export interface DraftSource {
   readonly from: string;
   /** Of a private message. */
   readonly to?: string | readonly string[] | undefined;
-  readonly payload: JsonObject;
+  /** The object, or its JSON text. */
+  readonly payload: JsonObject | string;
   readonly requestId?: string | undefined;
   readonly metadata?: Metadata | undefined;
   /** The server's part of the metadata, as members of JSON text: `"sender":{…},"expires_at":"…"`. */
@@ -46,11 +47,11 @@ export interface DraftSource {
 
 /** Serializes an event up to its metadata, with one `JSON.stringify` for any number of subscribers. */
 export function openDraft(source: DraftSource, now: number = Date.now()): Draft {
-  const { id, from, metadata, marks, requestId } = source;
+  const { id, from, payload, metadata, marks, requestId } = source;
   let open = `{"version":"1.0","id":"${id}","type":"${source.type}","room":"${source.room}","channel":"${source.channel}","from":"${from}","timestamp":"${timestamp(now)}",`;
   if (source.to !== undefined) open += `"to":${JSON.stringify(source.to)},`;
   if (requestId !== undefined) open += `"request_id":"${requestId}",`;
-  open += `"payload":${JSON.stringify(source.payload)},"metadata":{`;
+  open += `"payload":${typeof payload === 'string' ? payload : JSON.stringify(payload)},"metadata":{`;
   if (metadata !== undefined) {
     const members = JSON.stringify(metadata);
     if (members.length > 2) open += `${members.slice(1, -1)},`;
