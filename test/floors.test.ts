@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  */
 const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
-    ['network.ts', 'timers.ts'],
+    ['network.ts', 'timers.ts', 'raw-payload.ts'],
     [
       'engine',
       'schemas',
