@@ -9,9 +9,28 @@ export interface Resumed {
 }
 
 /** The address of a membership. */
-interface Place {
+export interface Place {
   readonly room: string;
   readonly channel: string;
+}
+
+/** The memberships of a session, grouped by room. */
+export class Places {
+  readonly rooms: ReadonlyMap<string, { readonly channels: ReadonlySet<string>; readonly isWide: boolean }>;
+
+  constructor(places: Iterable<Place>) {
+    const rooms = new Map<string, { channels: Set<string>; isWide: boolean }>();
+    for (const { room, channel } of places) {
+      let found = rooms.get(room);
+      if (found === undefined) {
+        found = { channels: new Set(), isWide: false };
+        rooms.set(room, found);
+      }
+      found.channels.add(channel);
+      found.isWide ||= WIDE.test(channel);
+    }
+    this.rooms = rooms;
+  }
 }
 
 /** A whole room, or a channel pattern. */
@@ -27,6 +46,8 @@ const NONE: ReadonlyMap<string, Position> = new Map();
  */
 export class Positions {
   private readonly rooms: Map<string, Map<string, Position>> = new Map();
+  /** Whether the last {@link text} left nothing out. */
+  isWhole = true;
 
   /** Sets the start positions of a resumed stream: everything after them is still to be sent. */
   seed(resumed: readonly Resumed[]): void {
@@ -56,23 +77,31 @@ export class Positions {
   }
 
   /** The text for these memberships; forgets all others. */
-  text(memberships: Iterable<Place>): string {
-    const joined = new Map<string, Set<string>>();
-    for (const { room, channel } of memberships) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
-    for (const room of this.rooms.keys()) if (!joined.has(room)) this.rooms.delete(room);
+  text({ rooms }: Places): string {
+    for (const room of this.rooms.keys()) if (!rooms.has(room)) this.rooms.delete(room);
     const own: string[] = [];
     const others: string[] = [];
-    for (const [room, channels] of joined) {
+    for (const [room, { channels, isWide }] of rooms) {
       const streams = this.rooms.get(room);
-      const isWide = [...channels].some((channel) => WIDE.test(channel));
       for (const channel of channels) own.push(`+${write(room, channel, streams?.get(channel))}`);
-      for (const [channel, position] of streams ?? NONE) {
+      if (streams === undefined) continue;
+      for (const [channel, position] of streams) {
         if (channels.has(channel)) continue;
-        if (isWide || channel === '*') others.push(write(room, channel, position));
-        else streams?.delete(channel);
+        if (isWide || channel === WILDCARD) others.push(write(room, channel, position));
+        else streams.delete(channel);
       }
     }
-    return within([...own, ...others]);
+    const entries = [...own, ...others];
+    const fitting = within(entries);
+    this.isWhole = fitting.length === entries.length;
+    return fitting.join(',');
+  }
+
+  /** A copy that changes independently. */
+  copy(): Positions {
+    const copy = new Positions();
+    for (const [room, streams] of this.rooms) copy.rooms.set(room, new Map(streams));
+    return copy;
   }
 
   private set(room: string, channel: string, position: Position): void {
@@ -126,12 +155,11 @@ function write(room: string, channel: string, position: Position | undefined): s
  * As many entries as fit. A room's stream that is left out is replayed from its start; a membership that is left out is
  * not resumed.
  */
-function within(entries: readonly string[]): string {
+function within(entries: readonly string[]): readonly string[] {
   let length = 0;
-  const fitting = entries.filter((entry) => {
+  return entries.filter((entry) => {
     if (length + entry.length >= MAX_LENGTH) return false;
     length += entry.length + 1;
     return true;
   });
-  return fitting.join(',');
 }
