@@ -8,7 +8,7 @@ describe('the position of a stream', () => {
     const positions = new Positions();
     positions.joined('lab', { a: at(3), '*': at(0) }, false);
     positions.joined('hall', { x: at(7), y: at(9, 'e2'), '*': at(1) }, false);
-    positions.advance('lab', 'a', at(4));
+    positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(4) });
     const text = positions.text(
       new Places([
         { room: 'lab', channel: 'a' },
@@ -32,8 +32,8 @@ describe('the position of a stream', () => {
       { room: 'lab', channel: 'b' },
     ];
     expect(positions.text(new Places(places))).toBe('+lab:a=3@e1,+lab:b=0@e2');
-    positions.advance('lab', 'a', at(2));
-    positions.advance('lab', 'a', at(4));
+    positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(2) });
+    positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(4) });
     expect(positions.text(new Places(places))).toBe('+lab:a=4@e1,+lab:b=0@e2');
   });
 

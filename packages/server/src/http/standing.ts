@@ -75,7 +75,8 @@ export class Standing {
     const { members } = this;
     let { pending, places, positions, told } = this;
     const hasFew = members.length <= FEW_MEMBERSHIPS;
-    const parts: Buffer[] = [];
+    const heads: string[] = [];
+    const bodies: Buffer[] = [];
     let isTold = false;
     const idLine = (): string => {
       const text = positions.text(places);
@@ -92,21 +93,20 @@ export class Standing {
       }
       const isMoved = at !== undefined || joined !== undefined;
       if (isMoved && positions === this.positions) positions = positions.copy();
-      if (at !== undefined) positions.advance(at.room, at.channel, at.position);
+      if (at !== undefined) positions.advance(at);
       else if (joined?.positions !== undefined) {
         positions.joined(joined.room, joined.positions, joined.recovered !== undefined);
       }
-      const head = `${retryMs === undefined ? '' : `retry: ${retryMs}\n`}${isMoved && hasFew ? idLine() : ''}`;
-      if (head !== '') parts.push(Buffer.from(head));
-      parts.push(data);
+      heads.push(`${retryMs === undefined ? '' : `retry: ${retryMs}\n`}${isMoved && hasFew ? idLine() : ''}`);
+      bodies.push(data);
     }
     if (!hasFew && positions !== this.positions) {
       // Without data it is not an event, but it updates the reader's last event id.
       const line = idLine();
-      if (line !== '') parts.push(Buffer.from(`${line}\n`));
+      heads.push(line === '' ? '' : `${line}\n`);
     }
     const after = new Standing(members, pending, places, positions, told);
-    return { bytes: Buffer.concat(parts), after, told: isTold ? told : '' };
+    return { bytes: join(heads, bodies), after, told: isTold ? told : '' };
   }
 
   private hasMembers(memberships: ReadonlyMap<Place, unknown>): boolean {
@@ -119,6 +119,23 @@ export class Standing {
     }
     return true;
   }
+}
+
+/** Each head and the body after it. Heads are ASCII, as the names of rooms and channels are. */
+function join(heads: readonly string[], bodies: readonly Buffer[]): Buffer {
+  let length = 0;
+  for (const head of heads) length += head.length;
+  for (const body of bodies) length += body.length;
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const [index, head] of heads.entries()) {
+    at += bytes.write(head, at, 'latin1');
+    const body = bodies[index];
+    if (body === undefined) continue;
+    bytes.set(body, at);
+    at += body.length;
+  }
+  return bytes;
 }
 
 interface Computed extends Step {
