@@ -12,7 +12,7 @@ export {
 export { CommandRunner } from './commands/run.ts';
 export { type CommandSchemas, commandSchemas, typeName, type WireSchemas, wireSchemas } from './commands/schemas.ts';
 export { framePayload } from './connection/frame.ts';
-export type { Wire } from './connection/outbox.ts';
+export type { Batch, Framing, Wire } from './connection/outbox.ts';
 export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
 export { ViolationCount } from './connection/violations.ts';
 export type { Core } from './core.ts';

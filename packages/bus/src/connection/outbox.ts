@@ -35,6 +35,14 @@ export class Batch {
   }
 }
 
+/** The form in which a transport writes texts, where that is not WebSocket frames. */
+export interface Framing {
+  /** The texts of a batch as the bytes to write. Called once for each batch of the connection, in their order. */
+  join(batch: Batch): Buffer;
+  /** The end of as many whole texts from `from` as fit in `most` bytes; at least one. */
+  cut(bytes: Buffer, from: number, most: number): number;
+}
+
 /** The sending side of a connection, implemented by the transport. */
 export interface Wire {
   /** Written bytes that the kernel has not accepted yet, including those waiting for compression. */
@@ -43,6 +51,8 @@ export interface Wire {
   readonly isOpen: boolean;
   /** Whether {@link write} takes the frames of one text at a time, since it frames texts itself. */
   readonly oneByOne: boolean;
+  /** Default: WebSocket frames. */
+  readonly framing?: Framing;
   /** Writes whole frames; `taken` is called once they, and all before them, have left this process. */
   write(frames: Buffer, taken?: () => void): void;
   /** Pauses or resumes reading, so that the peer's sending stalls. Idempotent. */
@@ -136,14 +146,20 @@ export class Outbox {
     if (!this.open || batch.parent === null) return;
     this.sent += batch.depth;
     this.sentBytes += batch.bytes;
-    if (this.waiting === null && !wire.oneByOne && wire.backlog + batch.bytes <= AT_A_TIME) {
-      wire.write(batch.joined());
-      return;
+    if (wire.oneByOne) {
+      this.waiting ??= [];
+      this.waiting.push(...batch.frames());
+      this.waitingBytes += batch.bytes;
+    } else {
+      const bytes = wire.framing === undefined ? batch.joined() : wire.framing.join(batch);
+      if (this.waiting === null && wire.backlog + bytes.length <= AT_A_TIME) {
+        wire.write(bytes);
+        return;
+      }
+      this.waiting ??= [];
+      this.waiting.push(bytes);
+      this.waitingBytes += bytes.length;
     }
-    this.waiting ??= [];
-    if (wire.oneByOne) this.waiting.push(...batch.frames());
-    else this.waiting.push(batch.joined());
-    this.waitingBytes += batch.bytes;
     this.pump();
     if (this.waitingBytes + wire.backlog <= this.limit) return;
     this.abandon();
@@ -229,7 +245,7 @@ export class Outbox {
         return;
       }
       const first = waiting[0] as Buffer;
-      const end = wire.oneByOne ? first.length : cutFrames(first, this.offset, AT_A_TIME);
+      const end = wire.oneByOne ? first.length : this.cut(first);
       const frames = end === first.length && this.offset === 0 ? first : first.subarray(this.offset, end);
       this.waitingBytes -= frames.length;
       this.offset = end;
@@ -246,6 +262,13 @@ export class Outbox {
     clearTimeout(closing.timer);
     this.closing = null;
     wire.close(closing.code, closing.reason);
+  }
+
+  /** The end of what is written next of `bytes`, from the current offset. */
+  private cut(bytes: Buffer): number {
+    const { framing } = this.wire;
+    if (framing === undefined) return cutFrames(bytes, this.offset, AT_A_TIME);
+    return framing.cut(bytes, this.offset, AT_A_TIME);
   }
 
   /** Requests a callback once the kernel has accepted the written bytes. */
