@@ -11,7 +11,7 @@ export {
 } from './commands/command.ts';
 export { CommandRunner } from './commands/run.ts';
 export { type CommandSchemas, commandSchemas, typeName, type WireSchemas, wireSchemas } from './commands/schemas.ts';
-export { framePayload } from './connection/frame.ts';
+export type { Frame } from './connection/frame.ts';
 export type { Batch, Framing, Wire } from './connection/outbox.ts';
 export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
 export { ViolationCount } from './connection/violations.ts';

@@ -1,4 +1,4 @@
-import { cutFrames } from './frame.ts';
+import { cutFrames, type Frame } from './frame.ts';
 
 /**
  * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds one text's frames to
@@ -7,31 +7,38 @@ import { cutFrames } from './frame.ts';
  */
 export class Batch {
   readonly parent: Batch | null;
-  readonly frame: Buffer | null;
+  readonly frame: Frame | null;
   readonly bytes: number;
   readonly depth: number;
   /** The child for the frame delivered last; one is enough, since a frame is delivered to all receivers in one pass. */
   next: Batch | null = null;
   private whole: Buffer | null = null;
 
-  constructor(parent: Batch | null, frame: Buffer | null) {
+  constructor(parent: Batch | null, frame: Frame | null) {
     this.parent = parent;
     this.frame = frame;
     this.bytes = parent === null || frame === null ? 0 : parent.bytes + frame.length;
     this.depth = parent === null ? 0 : parent.depth + 1;
   }
 
-  /** All frames of the path as one buffer, joined on the first call. */
+  /** All frames of the path as one buffer, written on the first call. */
   joined(): Buffer {
-    if (this.whole === null) this.whole = this.depth === 1 ? this.frame! : Buffer.concat(this.frames(), this.bytes);
+    this.whole ??= this.depth === 1 ? this.frame!.bytes : this.join();
     return this.whole;
   }
 
   /** The frames of the path, one text each, oldest first. */
-  frames(): Buffer[] {
-    const frames = new Array<Buffer>(this.depth);
+  frames(): Frame[] {
+    const frames = new Array<Frame>(this.depth);
     for (let node: Batch = this; node.parent !== null; node = node.parent) frames[node.depth - 1] = node.frame!;
     return frames;
+  }
+
+  private join(): Buffer {
+    const bytes = Buffer.allocUnsafe(this.bytes);
+    let at = 0;
+    for (const frame of this.frames()) at = frame.writeTo(bytes, at);
+    return bytes;
   }
 }
 
@@ -127,7 +134,7 @@ export class Outbox {
   }
 
   /** Queues the frames of one text. Costs two comparisons when other connections already got the same. */
-  push(frame: Buffer): void {
+  push(frame: Frame): void {
     if (!this.open) return;
     const { batch } = this;
     let next = batch.next;
@@ -148,7 +155,7 @@ export class Outbox {
     this.sentBytes += batch.bytes;
     if (wire.oneByOne) {
       this.waiting ??= [];
-      this.waiting.push(...batch.frames());
+      for (const frame of batch.frames()) this.waiting.push(frame.bytes);
       this.waitingBytes += batch.bytes;
     } else {
       const bytes = wire.framing === undefined ? batch.joined() : wire.framing.join(batch);

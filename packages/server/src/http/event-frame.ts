@@ -1,4 +1,4 @@
-import { framePayload } from '@arqonbus/bus';
+import type { Frame } from '@arqonbus/bus';
 import type { Envelope, JoinResult } from '@arqonbus/protocol';
 import type { Stored } from './positions.ts';
 
@@ -17,13 +17,13 @@ export interface EventFrame {
 }
 
 /** An event has the same frame for all its recipients, so it is converted only once. */
-const made: WeakMap<Buffer, EventFrame> = new WeakMap();
+const made: WeakMap<Frame, EventFrame> = new WeakMap();
 
-export function eventFrame(frames: Buffer): EventFrame {
-  let known = made.get(frames);
+export function eventFrame(frame: Frame): EventFrame {
+  let known = made.get(frame);
   if (known === undefined) {
-    known = make(framePayload(frames).toString());
-    made.set(frames, known);
+    known = make(frame.text);
+    made.set(frame, known);
   }
   return known;
 }

@@ -1,4 +1,4 @@
-import type { Batch } from '@arqonbus/bus';
+import type { Batch, Frame } from '@arqonbus/bus';
 import { eventFrame } from './event-frame.ts';
 import { type Place, Places, Positions, type Resumed } from './positions.ts';
 
@@ -71,7 +71,7 @@ export class Standing {
     return members.every((place, index) => place === own[index]);
   }
 
-  private compute(frames: readonly Buffer[]): Computed {
+  private compute(frames: readonly Frame[]): Computed {
     const { members } = this;
     let { pending, places, positions, told } = this;
     const hasFew = members.length <= FEW_MEMBERSHIPS;
