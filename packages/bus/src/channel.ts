@@ -51,11 +51,8 @@ const NO_MEMBERS: ReadonlyMap<Session, Membership> = new Map();
  * as the stream's address, so engines hand it back and the hub needs no lookup.
  */
 export class Channel implements StreamAddress, Place, Creation {
-  readonly tenant: string;
-  readonly room: string;
   readonly channel: string;
   readonly parent: Room;
-  readonly isWide: boolean;
   /** Tests whether the pattern matches a channel; null for a place that is not a pattern. */
   readonly matches: ((channel: string) => boolean) | null;
   createdAt: number;
@@ -90,15 +87,24 @@ export class Channel implements StreamAddress, Place, Creation {
     matches: ((channel: string) => boolean) | null = null,
   ) {
     this.matches = matches;
-    this.tenant = parent.tenant.name;
-    this.room = parent.name;
     this.channel = name;
     this.parent = parent;
-    this.isWide = name === WILDCARD;
     this.createdAt = createdAt;
     this.createdBy = createdBy;
     this.traits = traits;
     this.lastTraffic = createdAt;
+  }
+
+  get tenant(): string {
+    return this.parent.tenant.name;
+  }
+
+  get room(): string {
+    return this.parent.name;
+  }
+
+  get isWide(): boolean {
+    return this.channel === WILDCARD;
   }
 
   get members(): ReadonlyMap<Session, Membership> {
