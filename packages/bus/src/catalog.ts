@@ -2,10 +2,13 @@ import { BusError } from '@arqonbus/protocol';
 import { andThen } from './awaitable.ts';
 import type { Awaitable, Broker, Engine, KeyChange, KeySpace, KeyValueStore, SetOutcome } from './engine/engine.ts';
 import type { Notices } from './notices.ts';
-import type { Channel, ChannelTraits, Rooms } from './rooms.ts';
+import { type Channel, type ChannelTraits, type Creation, type Rooms, STANDARD } from './rooms.ts';
 
 const SPACE = 'channel';
 const PAGE = 1_000;
+
+/** A channel in the store. */
+type Stored = Omit<Creation, 'traits'> & ChannelTraits;
 
 /**
  * The channels that were created explicitly. They are stored in the key-value store, so that a durable engine keeps
@@ -46,13 +49,22 @@ export class Catalog {
    * Creates a channel, or takes over an automatically created one, keeping its stream and members. Throws
    * ALREADY_EXISTS when it was already created explicitly, on any node.
    */
-  create(tenantName: string, room: string, name: string, given: Partial<ChannelTraits>): Awaitable<Channel> {
+  create(
+    tenantName: string,
+    room: string,
+    name: string,
+    createdBy: string,
+    given: Partial<ChannelTraits>,
+  ): Awaitable<Channel> {
     const tenant = this.rooms.tenant(tenantName);
     const known = tenant.find(room, name);
     if (known !== undefined && !known.traits.autoCreated) throw exists(room, name);
-    const channel = known ?? this.rooms.create(tenant, room, name, given);
-    const before = channel.traits;
-    if (known !== undefined) this.rooms.settle(known, { ...before, autoCreated: false, ...given });
+    const channel = known ?? this.rooms.create(tenant, room, name, { createdBy, traits: { ...STANDARD, ...given } });
+    const before = creationOf(channel);
+    if (known !== undefined) {
+      const traits = { ...before.traits, autoCreated: false, ...given };
+      this.rooms.settle(known, { createdAt: before.createdAt, createdBy, traits });
+    }
     const undo = (error: unknown): never => {
       if (known !== undefined) this.rooms.settle(known, before);
       else if (channel.members.size === 0) this.rooms.remove(channel);
@@ -74,9 +86,10 @@ export class Catalog {
         channel: name,
       });
     }
-    const stored = JSON.parse(entry.value) as ChannelTraits;
-    const before = channel.traits;
-    this.rooms.settle(channel, { ...stored, ...given, retention: { ...stored.retention, ...given.retention } });
+    const { createdAt, createdBy, ...traits } = JSON.parse(entry.value) as Stored;
+    const before = creationOf(channel);
+    const retention = { ...traits.retention, ...given.retention };
+    this.rooms.settle(channel, { createdAt, createdBy, traits: { ...traits, ...given, retention } });
     const { ok } = await this.save(channel, entry.version);
     if (ok) return channel;
     this.rooms.settle(channel, before);
@@ -86,8 +99,10 @@ export class Catalog {
     });
   }
 
-  private save({ tenant, room, channel, traits }: Channel, ifVersion: number): Awaitable<SetOutcome> {
-    return this.store.set(space(tenant), `${room}:${channel}`, JSON.stringify(traits), { ifVersion });
+  private save(channel: Channel, ifVersion: number): Awaitable<SetOutcome> {
+    const { tenant, room, channel: name, createdAt, createdBy, traits } = channel;
+    const stored: Stored = { createdAt, createdBy, ...traits };
+    return this.store.set(space(tenant), `${room}:${name}`, JSON.stringify(stored), { ifVersion });
   }
 
   /** Deletes an empty channel with its history; if it is created again, it has a new epoch. */
@@ -100,10 +115,11 @@ export class Catalog {
   private adopt(tenantName: string, key: string, value: string): void {
     const [room = '', name = ''] = key.split(':');
     const tenant = this.rooms.tenant(tenantName);
-    const traits = JSON.parse(value) as ChannelTraits;
+    const { createdAt, createdBy, ...given } = JSON.parse(value) as Stored;
+    const creation = { createdAt, createdBy, traits: { ...STANDARD, ...given } };
     const known = tenant.find(room, name);
-    if (known === undefined) this.rooms.create(tenant, room, name, traits);
-    else if (!known.traits.hardcoded) this.rooms.settle(known, traits);
+    if (known === undefined) this.rooms.create(tenant, room, name, creation);
+    else if (!known.traits.hardcoded) this.rooms.settle(known, creation);
   }
 
   private follow({ at, key, operation, value }: KeyChange): void {
@@ -117,6 +133,10 @@ export class Catalog {
     this.rooms.remove(channel);
     this.notices.deleted(channel, 'command');
   }
+}
+
+function creationOf({ createdAt, createdBy, traits }: Channel): Creation {
+  return { createdAt, createdBy, traits };
 }
 
 function space(tenant: string): KeySpace {

@@ -2,15 +2,13 @@ import { type ChannelRecord, MAIL_ROOM, type Position, WILDCARD } from '@arqonbu
 import { Identities } from './connection/identities.ts';
 import type { Coverage, Membership, Place, Session } from './connection/session.ts';
 import type { Traffic } from './counters.ts';
-import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
+import type { Retention, StreamAddress } from './engine/engine.ts';
 import { SortedKeys } from './engine/memory/sorted-keys.ts';
 import type { SenderRates } from './rules/admission.ts';
 import type { ChannelPolicy } from './rules/rules.ts';
 
-/** How a channel was created, and its settings. */
+/** The kind of a channel, and its settings. */
 export interface ChannelTraits {
-  readonly createdAt: number;
-  readonly createdBy: string;
   readonly type: string;
   readonly description: string | null;
   /** Built in: cannot be deleted. */
@@ -23,6 +21,27 @@ export interface ChannelTraits {
   readonly retention: Partial<Retention>;
 }
 
+/** The traits of a channel for which nothing else is given. */
+export const STANDARD: ChannelTraits = Object.freeze({
+  type: 'standard',
+  description: null,
+  hardcoded: false,
+  autoCreated: false,
+  retain: false,
+  retention: Object.freeze({}),
+});
+
+/** The traits of the channels that joins and events create. They share the object, as there may be millions. */
+export const AUTOMATIC: ChannelTraits = Object.freeze({ ...STANDARD, autoCreated: true });
+
+/** When, by whom and as what a channel was created. */
+export interface Creation {
+  /** In milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly traits: ChannelTraits;
+}
+
 const NONE: readonly Channel[] = [];
 const NO_MEMBERS: ReadonlyMap<Session, Membership> = new Map();
 
@@ -31,14 +50,13 @@ const NO_MEMBERS: ReadonlyMap<Session, Membership> = new Map();
  * One named by a pattern has no stream: its members receive the events of the matching channels of the room. It doubles
  * as the stream's address, so engines hand it back and the hub needs no lookup.
  */
-export class Channel implements StreamAddress, Place {
-  readonly tenant: string;
-  readonly room: string;
+export class Channel implements StreamAddress, Place, Creation {
   readonly channel: string;
   readonly parent: Room;
-  readonly isWide: boolean;
   /** Tests whether the pattern matches a channel; null for a place that is not a pattern. */
   readonly matches: ((channel: string) => boolean) | null;
+  createdAt: number;
+  createdBy: string;
   traits: ChannelTraits;
   /** Null while there are no members: most channels of a large bus are idle. */
   private ownMembers: Map<Session, Membership> | null = null;
@@ -56,25 +74,37 @@ export class Channel implements StreamAddress, Place {
   private matchedAt = 0;
   /** The stream's position when the first member of this node joined, until the first event arrives. */
   base: Position | null = null;
-  /** The last event of its stream that was delivered to members of this node. */
-  last: StreamEvent | null = null;
+  /** The last event of its stream that was delivered to members of this node: its sequence, 0 without one, and text. */
+  lastSequence = 0;
+  lastText: string | null = null;
   /** The identity whose quota it counts against; null for channels made by the server, a command or another node. */
   owner: string | null = null;
 
   constructor(
     parent: Room,
     name: string,
-    traits: ChannelTraits,
+    { createdAt, createdBy, traits }: Creation,
     matches: ((channel: string) => boolean) | null = null,
   ) {
     this.matches = matches;
-    this.tenant = parent.tenant.name;
-    this.room = parent.name;
     this.channel = name;
     this.parent = parent;
-    this.isWide = name === WILDCARD;
+    this.createdAt = createdAt;
+    this.createdBy = createdBy;
     this.traits = traits;
-    this.lastTraffic = traits.createdAt;
+    this.lastTraffic = createdAt;
+  }
+
+  get tenant(): string {
+    return this.parent.tenant.name;
+  }
+
+  get room(): string {
+    return this.parent.name;
+  }
+
+  get isWide(): boolean {
+    return this.channel === WILDCARD;
   }
 
   get members(): ReadonlyMap<Session, Membership> {
@@ -133,8 +163,8 @@ export class Channel implements StreamAddress, Place {
     return {
       room: this.room,
       channel: this.channel,
-      created_at: new Date(traits.createdAt).toISOString(),
-      created_by: traits.createdBy,
+      created_at: new Date(this.createdAt).toISOString(),
+      created_by: this.createdBy,
       type: traits.type,
       hardcoded: traits.hardcoded,
       auto_created: traits.autoCreated,
@@ -158,10 +188,10 @@ export class Room {
   /** The room-wide stream; its members subscribe to the whole room. */
   readonly wide: Channel;
 
-  constructor(tenant: Tenant, name: string, traits: ChannelTraits) {
+  constructor(tenant: Tenant, name: string, creation: Creation) {
     this.tenant = tenant;
     this.name = name;
-    this.wide = new Channel(this, WILDCARD, traits);
+    this.wide = new Channel(this, WILDCARD, creation);
   }
 
   /** One of its channels, its room-wide stream, or one of its patterns. */
@@ -209,11 +239,11 @@ export class Tenant {
   /** The number of channels that each identity created by publishing or joining. */
   readonly madeBy: Map<string, number> = new Map();
 
-  constructor(name: string, traits: ChannelTraits, traffic: Traffic) {
+  constructor(name: string, creation: Creation, traffic: Traffic) {
     this.name = name;
     this.traffic = traffic;
-    this.everything = new Room(this, WILDCARD, traits).wide;
-    this.mail = new Room(this, MAIL_ROOM, traits);
+    this.everything = new Room(this, WILDCARD, creation).wide;
+    this.mail = new Room(this, MAIL_ROOM, creation);
   }
 
   find(room: string, channel: string): Channel | undefined {

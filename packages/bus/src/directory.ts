@@ -488,6 +488,6 @@ function roomsOf(entries: readonly PresenceEntry[]): Map<string, string[][]> {
 
 function summary(channel: Channel, members: number): ChannelSummary {
   const { room, channel: name, traits } = channel;
-  const created_at = new Date(traits.createdAt).toISOString();
+  const created_at = new Date(channel.createdAt).toISOString();
   return { room, channel: name, members, created_at, type: traits.type, hardcoded: traits.hardcoded };
 }

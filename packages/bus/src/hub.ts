@@ -3,7 +3,7 @@ import { Frame } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
 import { hearsItself } from './echo.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
-import { Channel, type Rooms } from './rooms.ts';
+import { AUTOMATIC, Channel, type Rooms } from './rooms.ts';
 import type { KnownStreams, Parting } from './streams/known.ts';
 import { END_ID } from './streams/mark.ts';
 import { CatchUps } from './subscribe/catch-ups.ts';
@@ -45,9 +45,9 @@ export class Hub {
     if (channel === undefined) return 0;
     if (this.held.size > 0 && this.held.get(channel.tenant)?.(channel, event) === true) return 0;
     // A repair has already read it from history, before the engine delivered it.
-    const { last } = channel;
-    if (last !== null && event.sequence > 0 && event.sequence <= last.sequence && epochOf(event) === epochOf(last))
-      return 0;
+    const { lastSequence, lastText } = channel;
+    const isOld = lastText !== null && event.sequence > 0 && event.sequence <= lastSequence;
+    if (isOld && epochOf(event.text) === epochOf(lastText)) return 0;
     return this.replay(channel, event);
   }
 
@@ -58,7 +58,10 @@ export class Hub {
    */
   replay(channel: Channel, event: StreamEvent, isLate: boolean = event.stream !== channel): number {
     channel.lastTraffic = this.now();
-    if (event.sequence > 0) channel.last = event;
+    if (event.sequence > 0) {
+      channel.lastSequence = event.sequence;
+      channel.lastText = event.text;
+    }
     if (isLate && isExpired(event.text, channel.lastTraffic)) {
       // A running replay must know that the event was seen.
       if (this.catchUps.size > 0) this.catchUps.feed(channel, event);
@@ -221,17 +224,17 @@ export class Hub {
       return undefined;
     }
     try {
-      return this.rooms.create(tenant, stream.room, stream.channel, { autoCreated: true });
+      return this.rooms.create(tenant, stream.room, stream.channel, { traits: AUTOMATIC });
     } catch {
       // The tenant's channel limit is reached here; subscribers of the room still get the event.
       const room = tenant.rooms.get(stream.room) ?? tenant.everything.parent;
-      return new Channel(room, stream.channel, room.wide.traits);
+      return new Channel(room, stream.channel, room.wide);
     }
   }
 }
 
 /** The epoch of an event's sequence, read from its text. */
-function epochOf({ text }: StreamEvent): unknown {
+function epochOf(text: string): unknown {
   return (JSON.parse(text) as Envelope).metadata?.epoch;
 }
 

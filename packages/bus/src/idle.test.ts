@@ -9,7 +9,7 @@ import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { Notices } from './notices.ts';
-import { type Channel, Rooms } from './rooms.ts';
+import { AUTOMATIC, type Channel, Rooms } from './rooms.ts';
 import { noRules } from './rules/rules.suite.ts';
 import { KnownStreams } from './streams/known.ts';
 
@@ -48,7 +48,7 @@ afterEach(async () => {
 /** A channel with a member. */
 function joined(): Channel {
   const session = { memberships: new Map(), groups: new Set(), joined: () => {} } as unknown as Session;
-  const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { autoCreated: true });
+  const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { traits: AUTOMATIC });
   rooms.join(session, channel, { echo: false, coverage: null, isStrict: false, asksPresence: false });
   return channel;
 }
@@ -56,21 +56,21 @@ function joined(): Channel {
 it('takes what rests out of the lists, and leaves its stream as it is', async () => {
   const tenant = rooms.tenant('t');
   const address = { tenant: 't', room: 'r', channel: 'x' };
-  const [first] = await publishMany(engine, rooms.create(tenant, 'r', 'x', { autoCreated: true }), 3);
-  rooms.create(tenant, 'r', 'made', { autoCreated: false });
+  const [first] = await publishMany(engine, rooms.create(tenant, 'r', 'x', { traits: AUTOMATIC }), 3);
+  rooms.create(tenant, 'r', 'made', {});
   const before = await engine.broker.find(address);
   await time.elapse(IDLE_MS + 1);
   await idle.run();
   expect([...(tenant.rooms.get('r')?.channels.keys() ?? [])]).toEqual(['made']);
   expect(tenant.rooms.get('lobby')?.channels.size).toBe(1);
   expect(await engine.broker.find(address)).toEqual(before);
-  const again = rooms.create(tenant, 'r', 'x', { autoCreated: true });
+  const again = rooms.create(tenant, 'r', 'x', { traits: AUTOMATIC });
   expect((await publishMany(engine, again, 1))[0]).toMatchObject({ sequence: 4, epoch: first?.epoch });
 });
 
 it('lets a room go with its last channel', async () => {
   const tenant = rooms.tenant('t');
-  rooms.create(tenant, 'r', 'x', { autoCreated: true });
+  rooms.create(tenant, 'r', 'x', { traits: AUTOMATIC });
   await time.elapse(IDLE_MS + 1);
   await idle.run();
   expect([...tenant.rooms.keys()]).toEqual(['lobby']);
@@ -91,7 +91,7 @@ it('keeps the streams from being forgotten whose members are quiet', async () =>
 
 it('goes through many in slices, once at a time, whatever the storage says', async () => {
   const tenant = rooms.tenant('t');
-  for (let n = 0; n < 5_000; n += 1) rooms.create(tenant, 'r', `x${n}`, { autoCreated: true });
+  for (let n = 0; n < 5_000; n += 1) rooms.create(tenant, 'r', `x${n}`, { traits: AUTOMATIC });
   const away = (): StreamState => {
     throw new Error('away');
   };

@@ -96,7 +96,7 @@ describe('options.ttl_seconds', () => {
     expect(bus.hub.deliver({ ...event, id: 'arq_1', sequence: 1, text: late })).toBe(0);
     expect(bus.hub.deliver({ ...event, id: 'arq_2', sequence: 2, text: text(2, {}) })).toBe(1);
     expect((await b.message()).payload).toEqual({ n: 2 });
-    expect(bus.rooms.tenant('default').find('r', 'x')?.last?.sequence).toBe(2);
+    expect(bus.rooms.tenant('default').find('r', 'x')?.lastSequence).toBe(2);
   });
 
   it('is told on private messages too', async () => {

@@ -20,13 +20,13 @@ export class Notices {
 
   /** Notifies subscribers of the whole room. */
   private created(channel: Channel): void {
-    const { tenant, room, channel: name, traits } = channel;
-    this.events.emit('channel_created', tenant, { room, channel: name, created_by: traits.createdBy });
+    const { tenant, room, channel: name, createdBy } = channel;
+    this.events.emit('channel_created', tenant, { room, channel: name, created_by: createdBy });
     this.hub.notifySubscribers(channel, {
       event: 'channel_created',
       room,
       channel: name,
-      created_by: traits.createdBy,
+      created_by: createdBy,
     });
   }
 

@@ -22,7 +22,7 @@ import { marksText } from './marks.ts';
 import { type PublishEvent, type PublishHook, runHooks } from './publish-hooks.ts';
 import { type Payload, payloadValue, RawPayload } from './raw-payload.ts';
 import { resolve } from './resolve.ts';
-import type { Channel, Rooms } from './rooms.ts';
+import { AUTOMATIC, type Channel, type Rooms } from './rooms.ts';
 import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
 import type { Mismatch } from './rules/payload-schema.ts';
 import type { ChannelHook, ChannelPolicy } from './rules/rules.ts';
@@ -234,7 +234,7 @@ export class Publisher {
     const { room, channel } = message;
     const tenant = this.rooms.tenant(sender.principal.tenant);
     // The bus needs no permission to create its channel.
-    if (tenant.find(room, channel) === undefined) this.rooms.create(tenant, room, channel, { autoCreated: true });
+    if (tenant.find(room, channel) === undefined) this.rooms.create(tenant, room, channel, { traits: AUTOMATIC });
     return this.store(sender, message, message, message.payload, message.metadata, this.timing.begin());
   }
 

@@ -1,11 +1,11 @@
 import { BusError, compilePattern, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
-import { Channel, type ChannelTraits, Room, Tenant } from './channel.ts';
+import { AUTOMATIC, Channel, type ChannelTraits, type Creation, Room, STANDARD, Tenant } from './channel.ts';
 import type { Membership, Sender, Session } from './connection/session.ts';
 import { Traffic } from './counters.ts';
 import { SenderRates } from './rules/admission.ts';
 import type { ChannelPolicy, ChannelRules } from './rules/rules.ts';
 
-export { Channel, type ChannelTraits, Room, Tenant };
+export { AUTOMATIC, Channel, type ChannelTraits, type Creation, Room, STANDARD, Tenant };
 
 /** The most different patterns of a room; every channel is matched against all of them. */
 const MAX_PATTERNS = 1_000;
@@ -24,7 +24,9 @@ export interface RoomsOptions extends RoomsLimits {
   readonly now: () => number;
 }
 
-const NO_RETENTION: ChannelTraits['retention'] = Object.freeze({});
+/** The traits of the rooms that every tenant has, and of the built-in channels. */
+const BUILT_IN: ChannelTraits = Object.freeze({ ...STANDARD, hardcoded: true });
+const SYSTEM: ChannelTraits = Object.freeze({ ...BUILT_IN, type: 'system' });
 
 /** All rooms of this node and their members. Does not handle delivery. */
 export class Rooms {
@@ -71,7 +73,8 @@ export class Rooms {
     const room = tenant?.rooms.get(roomName);
     for (const one of roomName === WILDCARD ? (tenant?.rooms.values() ?? []) : room === undefined ? [] : [room]) {
       for (const channel of [one.wide, ...one.channels.values()]) {
-        channel.last = null;
+        channel.lastSequence = 0;
+        channel.lastText = null;
         channel.base = null;
       }
     }
@@ -91,13 +94,10 @@ export class Rooms {
   tenant(name: string): Tenant {
     let tenant = this.tenants.get(name);
     if (tenant !== undefined) return tenant;
-    const traits = this.traits({ createdBy: 'arqonbus', hardcoded: true });
-    tenant = new Tenant(name, traits, new Traffic(this.options.now));
+    tenant = new Tenant(name, this.creation({ traits: BUILT_IN }), new Traffic(this.options.now));
     this.tenants.set(name, tenant);
     for (const [room, channels] of Object.entries(this.options.bootstrap)) {
-      for (const channel of channels) {
-        this.create(tenant, room, channel, { createdBy: 'arqonbus', hardcoded: true, type: 'system' });
-      }
+      for (const channel of channels) this.create(tenant, room, channel, { traits: SYSTEM });
     }
     return tenant;
   }
@@ -127,7 +127,7 @@ export class Rooms {
     this.requireCreatable(sender, room, name);
     const { principal, identity, id } = sender;
     const tenant = this.tenant(principal.tenant);
-    const channel = this.create(tenant, room, name, { createdBy: id, autoCreated: true });
+    const channel = this.create(tenant, room, name, { createdBy: id, traits: AUTOMATIC });
     if (name !== WILDCARD) {
       channel.owner = identity;
       tenant.madeBy.set(identity, (tenant.madeBy.get(identity) ?? 0) + 1);
@@ -144,7 +144,7 @@ export class Rooms {
         limit: MAX_PATTERNS,
       });
     }
-    const place = new Channel(room, pattern, room.wide.traits, compilePattern(pattern));
+    const place = new Channel(room, pattern, room.wide, compilePattern(pattern));
     room.patterns.set(pattern, place);
     room.patternChanges += 1;
     return place;
@@ -161,18 +161,21 @@ export class Rooms {
 
   /** A detached channel object that only serves as a stream address. */
   visit(room: Room, name: string): Channel {
-    return new Channel(room, name, room.wide.traits);
+    return new Channel(room, name, room.wide);
   }
 
-  /** Creates a channel (`*`: only its room). Throws LIMIT_EXCEEDED at the tenant's channel limit. */
-  create(tenant: Tenant, roomName: string, name: string, given: Partial<ChannelTraits>): Channel {
-    const traits = this.traits(given);
+  /**
+   * Creates a channel (`*`: only its room); by default now, by the bus, with standard traits. Throws LIMIT_EXCEEDED at
+   * the tenant's channel limit.
+   */
+  create(tenant: Tenant, roomName: string, name: string, given: Partial<Creation>): Channel {
+    const creation = this.creation(given);
     let room = tenant.rooms.get(roomName);
     if (tenant.channelCount >= this.options.maxChannels && (room === undefined || name !== WILDCARD)) {
       throw fullTenant(this.options.maxChannels);
     }
     if (room === undefined) {
-      room = new Room(tenant, roomName, traits);
+      room = new Room(tenant, roomName, creation);
       tenant.rooms.set(roomName, room);
       tenant.names.add(roomName);
     }
@@ -182,16 +185,18 @@ export class Rooms {
         field: 'channel',
       });
     }
-    const channel = new Channel(room, name, traits);
+    const channel = new Channel(room, name, creation);
     room.channels.set(name, channel);
     room.names.add(name);
     tenant.channelCount += 1;
-    if (!traits.hardcoded) for (const listener of this.created) listener(channel);
+    if (!channel.traits.hardcoded) for (const listener of this.created) listener(channel);
     return channel;
   }
 
   /** Changes a channel's traits; an explicitly created channel no longer counts against a quota. */
-  settle(channel: Channel, traits: ChannelTraits): void {
+  settle(channel: Channel, { createdAt, createdBy, traits }: Creation): void {
+    channel.createdAt = createdAt;
+    channel.createdBy = createdBy;
     channel.traits = traits;
     channel.policy = null;
     if (traits.autoCreated) return;
@@ -290,18 +295,9 @@ export class Rooms {
     place.parent.patternChanges += 1;
   }
 
-  private traits(given: Partial<ChannelTraits>): ChannelTraits {
-    return {
-      createdAt: this.options.now(),
-      createdBy: 'arqonbus',
-      type: 'standard',
-      description: null,
-      hardcoded: false,
-      autoCreated: false,
-      retain: false,
-      retention: NO_RETENTION,
-      ...given,
-    };
+  private creation(given: Partial<Creation>): Creation {
+    const { createdAt = this.options.now(), createdBy = 'arqonbus', traits = STANDARD } = given;
+    return { createdAt, createdBy, traits };
   }
 }
 

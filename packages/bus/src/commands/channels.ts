@@ -11,7 +11,7 @@ import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Principal } from '../principal.ts';
-import { type Channel, type ChannelTraits, Room } from '../rooms.ts';
+import { AUTOMATIC, type Channel, type ChannelTraits, Room } from '../rooms.ts';
 import { COUNT } from '../schemas/fields.ts';
 import { channelOf, PAGE, PLACE, pageOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
@@ -128,8 +128,8 @@ export function channelCommands(bus: Core): AnyCommand[] {
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
-        const traits = { description: null, retain: true, createdBy: sender.id, ...traitsOf(args) };
-        const made = bus.catalog.create(sender.principal.tenant, room, name, traits);
+        const traits = { description: null, retain: true, ...traitsOf(args) };
+        const made = bus.catalog.create(sender.principal.tenant, room, name, sender.id, traits);
         return andThen(made, (channel) => {
           bus.retention.apply(channel);
           return channel.record(bus.rooms.policy(channel));
@@ -197,7 +197,7 @@ async function readableAnywhere(
   const { room, channel: name } = channelOf(args);
   bus.access.require(principal, 'subscribe', room, name);
   const tenant = bus.rooms.tenant(principal.tenant);
-  const unmet = bus.rooms.visit(tenant.rooms.get(room) ?? new Room(tenant, room, tenant.everything.traits), name);
+  const unmet = bus.rooms.visit(tenant.rooms.get(room) ?? new Room(tenant, room, tenant.everything), name);
   const isUnmet = tenant.find(room, name) === undefined;
   return isUnmet && (await bus.directory.memberCount(unmet)) > 0 ? unmet : readable(bus, principal, args);
 }
@@ -207,7 +207,7 @@ async function wake(bus: Core, tenantName: string, room: string, channel: string
   const tenant = bus.rooms.tenant(tenantName);
   const isListed = (): boolean => tenant.find(room, channel) !== undefined;
   if (isListed() || (await bus.engine.broker.find({ tenant: tenantName, room, channel })) === null) return;
-  if (!isListed()) bus.rooms.create(tenant, room, channel, { autoCreated: true });
+  if (!isListed()) bus.rooms.create(tenant, room, channel, { traits: AUTOMATIC });
 }
 
 /**

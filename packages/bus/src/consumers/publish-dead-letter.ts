@@ -1,6 +1,6 @@
 import { BusError, type Envelope, MAIL_ROOM, splitMetadata, WILDCARD } from '@arqonbus/protocol';
 import type { Publisher } from '../publish.ts';
-import type { Rooms } from '../rooms.ts';
+import { AUTOMATIC, type Rooms } from '../rooms.ts';
 import { serverPrincipal, systemSender } from '../system-sender.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import type { GroupRecord } from './group.ts';
@@ -33,7 +33,7 @@ export async function publishDeadLetter(
     const tenant = rooms.tenant(tenantName);
     // Even without automatic channel creation: the group requires this channel.
     if (tenant.find(deadRoom, deadChannel) === undefined) {
-      rooms.create(tenant, deadRoom, deadChannel, { autoCreated: true });
+      rooms.create(tenant, deadRoom, deadChannel, { traits: AUTOMATIC });
     }
     // Publishing the same death twice gives one event; each further death gives another.
     const sender = systemSender('arqonbus', serverPrincipal(tenantName), `group:${group_id}:${retries}`);

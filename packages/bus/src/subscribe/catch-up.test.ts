@@ -100,7 +100,8 @@ it('tells the gap when history can no longer be read, and passes on what was hel
 
 it('drops what a repair of the node hands to everybody, when the replay has told it already', async () => {
   const { catchUp, channel, sequences, done } = rig(3, { sequence: 3, epoch: EPOCH });
-  channel.last = event(channel, 1);
+  channel.lastSequence = 1;
+  channel.lastText = event(channel, 1).text;
   catchUp.startAfter(channel, { sequence: 3, epoch: EPOCH });
   await catchUp.run([{ channel, after: 1 }]);
   expect(sequences()).toEqual([2, 3]);

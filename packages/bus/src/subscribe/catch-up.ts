@@ -205,8 +205,8 @@ export class CatchUp {
       const reached = this.broker.reached?.(channel);
       const isAhead = reached !== undefined && reached.sequence < sequence && isOfJoin(cursor, reached);
       // Events not yet delivered to this node may still arrive through a repair, for all live members.
-      const last = (channel.parent.channels.get(name) ?? channel).last;
-      if (isAhead || (last !== null && last.sequence < sequence)) ahead.add(name);
+      const { lastSequence, lastText } = channel.parent.channels.get(name) ?? channel;
+      if (isAhead || (lastText !== null && lastSequence < sequence)) ahead.add(name);
     }
     this.ahead = ahead;
     if (ahead.size === 0) this.stop();

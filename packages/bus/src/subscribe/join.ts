@@ -7,7 +7,7 @@ import type { Directory } from '../directory.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
 import type { HttpHooks } from '../hooks/hooks.ts';
-import type { Channel } from '../rooms.ts';
+import { AUTOMATIC, type Channel } from '../rooms.ts';
 import { GrantedChannels } from './coverage.ts';
 import type { Interest } from './interest.ts';
 import type { Since } from './plan.ts';
@@ -312,7 +312,7 @@ export class Memberships {
       if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
       const listed = tenant.find(room, name);
       if (listed !== undefined) return listed;
-      return isResting ? rooms.create(tenant, room, name, { autoCreated: true }) : create();
+      return isResting ? rooms.create(tenant, room, name, { traits: AUTOMATIC }) : create();
     });
   }
 

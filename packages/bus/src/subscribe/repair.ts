@@ -1,4 +1,4 @@
-import type { Envelope, Position } from '@arqonbus/protocol';
+import type { Envelope } from '@arqonbus/protocol';
 import type { Broker, Missing, StoredEvent, StreamAddress, StreamEvent } from '../engine/engine.ts';
 import type { Hub } from '../hub.ts';
 import type { Notices } from '../notices.ts';
@@ -97,9 +97,9 @@ export class Repairs {
     tellGap: (stream: StreamAddress) => void,
   ): Promise<Missing | null> {
     const state = await this.broker.state(channel);
-    let { last } = channel;
-    const { base } = channel;
-    const place = last === null ? base : placeOf(last);
+    let { lastText } = channel;
+    const { base, lastSequence } = channel;
+    const place = lastText === null ? base : { sequence: lastSequence, epoch: epochOf(lastText) };
     const isOther = place !== null && place.epoch !== state.epoch;
     // For a stream unknown on this node, the events held back and then dropped are missing.
     const after = isOther ? 0 : (place?.sequence ?? repair.dropped.get(channel) ?? state.sequence);
@@ -108,12 +108,12 @@ export class Repairs {
     const upTo = Math.min(state.sequence, this.comesLiveAfter(channel, repair));
     if (upTo <= after) return null;
     // A new epoch may still hold events members already had; sequences cannot tell, so the time is used.
-    const since = isOther && last !== null ? { fromTime: timeOf(last) + 1 } : {};
+    const since = isOther && lastText !== null ? { fromTime: timeOf(lastText) + 1 } : {};
     const hand = (stored: StoredEvent): void => {
       // All members have left in the meantime: newer members are not owed these events.
-      if (channel.last !== last || channel.base !== base) return;
+      if (channel.lastText !== lastText || channel.base !== base) return;
       this.hub.replay(channel, eventOf(channel, stored), true);
-      last = channel.last;
+      lastText = channel.lastText;
     };
     return {
       stream: channel,
@@ -208,19 +208,18 @@ function* channelsOf(tenant: Tenant, roomName: string): Generator<Channel> {
   const room = tenant.rooms.get(roomName);
   for (const one of roomName === '*' ? tenant.rooms.values() : room === undefined ? [] : [room]) {
     for (const channel of [one.wide, ...one.channels.values()]) {
-      if (channel.last !== null || channel.base !== null) yield channel;
+      if (channel.lastText !== null || channel.base !== null) yield channel;
     }
   }
 }
 
-/** An event's position in its stream, from its text. */
-function placeOf({ sequence, text }: StreamEvent): Position {
-  const { metadata } = JSON.parse(text) as Envelope;
-  return { sequence, epoch: String(metadata?.epoch) };
+/** The epoch of an event's sequence, from its text. */
+function epochOf(text: string): string {
+  return String((JSON.parse(text) as Envelope).metadata?.epoch);
 }
 
 /** When an event was accepted, in milliseconds since 1970. */
-function timeOf({ text }: StreamEvent): number {
+function timeOf(text: string): number {
   return Date.parse((JSON.parse(text) as Envelope).timestamp);
 }
 

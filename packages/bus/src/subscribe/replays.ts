@@ -138,7 +138,7 @@ export class Replays {
     const { missed, recovered } = plan(channel, wanted, known);
     for (const [stream, { sequence, epoch }] of states) {
       // From now on events this node misses are detected, even if none has been delivered yet.
-      if (stream.last === null && epoch !== '') stream.base ??= { sequence, epoch };
+      if (stream.lastText === null && epoch !== '') stream.base ??= { sequence, epoch };
     }
     const own = membership.live ? [] : this.share(catchUp, wanted, states, missed);
     const positions = Object.fromEntries(

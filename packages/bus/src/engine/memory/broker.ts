@@ -27,11 +27,9 @@ const COUNTED_CHARACTERS = 1_048_576;
 
 const EPOCH_LENGTH = 10;
 
-/** The retention of a stream that never had an event. */
-const NOTHING: Retention = { size: 0, ttlMs: 0 };
-
-class Stream implements Counted {
-  readonly address: StreamAddress;
+class Stream implements Counted, StreamAddress {
+  readonly room: string;
+  readonly channel: string;
   /** Scopes its ids: a stream that is recreated after a drop has none of the old ones. */
   readonly scope: number;
   readonly epoch: string = randomToken(EPOCH_LENGTH);
@@ -39,8 +37,6 @@ class Stream implements Counted {
   readonly home: TenantHistory;
   /** The id of its last event. */
   lastId: string | null = null;
-  /** The retention of its last publication. */
-  retention: Retention = NOTHING;
   /** When it is forgotten. */
   until: number;
   counted = 0;
@@ -48,12 +44,17 @@ class Stream implements Counted {
   place = -1;
 
   constructor(address: StreamAddress, scope: number, until: number, holdings: Holdings, home: TenantHistory) {
-    // A copy, since the caller's object may hold more than an address and should not be kept alive.
-    this.address = { tenant: address.tenant, room: address.room, channel: address.channel };
+    // Copied, since the caller's object may hold more than an address and should not be kept alive.
+    this.room = address.room;
+    this.channel = address.channel;
     this.scope = scope;
     this.until = until;
     this.ring = new Ring(holdings);
     this.home = home;
+  }
+
+  get tenant(): string {
+    return this.home.name;
   }
 }
 
@@ -68,8 +69,7 @@ export class MemoryBroker implements Broker {
   readonly #sent: SentIds;
   readonly #bounds: HistoryBounds;
   readonly #streams = new StreamMap<Stream>();
-  readonly #all = new Set<Stream>();
-  #sweeping: Iterator<Stream> = this.#all.values();
+  #sweeping: Iterator<Stream> = this.#streams.values();
   #scopes = 0;
   #events: EngineEvents | undefined;
 
@@ -85,7 +85,7 @@ export class MemoryBroker implements Broker {
   }
 
   get streamCount(): number {
-    return this.#all.size;
+    return this.#streams.size;
   }
 
   publish(publication: Publication): Published {
@@ -106,7 +106,6 @@ export class MemoryBroker implements Broker {
     const first = this.#sent.claim(stream.scope, identity, id, sequence, now, dedupeMs);
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
     stream.lastId = id;
-    stream.retention = publication.retention;
     stream.until = endOfRest(now, publication.retention);
     const text = seal(draft.open, sequence, epoch);
     ring.append(draft.time, now, from, text, publication.retention);
@@ -153,7 +152,7 @@ export class MemoryBroker implements Broker {
 
   retentionOf(address: StreamAddress): Retention | null {
     this.operations += 1;
-    return this.#streams.get(address)?.retention ?? null;
+    return this.#streams.get(address)?.ring.retention ?? null;
   }
 
   /** Texts not counted yet that would take too long to count now are reported by their characters. */
@@ -175,7 +174,9 @@ export class MemoryBroker implements Broker {
   streams(tenant: string, room?: string): StreamAddress[] {
     this.operations += 1;
     const found: StreamAddress[] = [];
-    for (const { ring, address } of this.#streams.list(tenant, room)) if (ring.sequence > 0) found.push(address);
+    for (const stream of this.#streams.list(tenant, room)) {
+      if (stream.ring.sequence > 0) found.push({ tenant, room: stream.room, channel: stream.channel });
+    }
     return found;
   }
 
@@ -185,7 +186,6 @@ export class MemoryBroker implements Broker {
     if (stream === undefined) return;
     const now = this.#now();
     stream.ring.retain(now, retention);
-    stream.retention = retention;
     const { keepLast = false } = retention;
     stream.until = endOfRest(now, { ...retention, keepLast: keepLast && !stream.ring.isEmpty });
     this.#bounds.note(stream);
@@ -212,7 +212,7 @@ export class MemoryBroker implements Broker {
     for (let step = 0; step < SWEEP_STREAMS && events > 0; step += 1) {
       const next = this.#sweeping.next();
       if (next.done === true) {
-        this.#sweeping = this.#all.values();
+        this.#sweeping = this.#streams.values();
         return;
       }
       events -= this.#expire(next.value, now, events);
@@ -226,8 +226,7 @@ export class MemoryBroker implements Broker {
   #forget(stream: Stream): void {
     stream.ring.clear();
     this.#bounds.leave(stream);
-    this.#all.delete(stream);
-    this.#streams.delete(stream.address);
+    this.#streams.delete(stream);
   }
 
   #expire(stream: Stream, now: number, most?: number): number {
@@ -250,7 +249,6 @@ export class MemoryBroker implements Broker {
       this.#bounds.join(address.tenant),
     );
     this.#streams.set(address, stream);
-    this.#all.add(stream);
     return stream;
   }
 }

@@ -16,6 +16,19 @@ const MEMORY_BYTES = 2;
 const MAX_ESTIMATED = 1_048_576;
 const OPENING_BRACE = 0x7b;
 
+/** The retention of a stream that never had an event. */
+const NOTHING: Retention = { size: 0, ttlMs: 0 };
+
+/** What counting the oldest events of a ring has found. */
+interface Counted {
+  events: number;
+  characters: number;
+  /** Of UTF-8. */
+  bytes: number;
+  /** Their texts in memory, in bytes. */
+  memory: number;
+}
+
 /**
  * The history of one stream: its newest events, in two arrays, so that an event costs its text but no object of its
  * own. Sequences are consecutive, so an event's position implies its sequence.
@@ -26,24 +39,18 @@ const OPENING_BRACE = 0x7b;
 export class Ring {
   /** The last sequence assigned. */
   sequence = 0;
-  /** Upper bound of the memory the events take, in bytes; nearly exact after {@link measure}. */
-  weight = 0;
+  /** The retention of the last publication, or a later one. */
+  retention: Retention = NOTHING;
   readonly #holdings: Holdings;
   /** Text and sender of each event. */
   #texts: string[] = [];
   /** When each event was accepted, by the sender's node, and when it arrived here, by the clock used for expiry. */
   #times: number[] = [];
-  #capacity = 0;
   /** Index of the oldest event kept. */
   #head = 0;
   #length = 0;
-  #ttlMs = 0;
-  /** Number of events exempt from the limits: 1 when the last event is kept, else 0. */
-  #spared = 0;
-  /** The number of counted events, starting with the oldest; their characters and their UTF-8 bytes. */
-  #counted = 0;
-  #countedCharacters = 0;
-  #countedBytes = 0;
+  /** Null until events are counted, as for most streams. */
+  #counted: Counted | null = null;
   /** Characters of the uncounted events. */
   #estimated = 0;
 
@@ -56,11 +63,10 @@ export class Ring {
    * evicts what it no longer allows.
    */
   append(time: number, now: number, from: string, text: string, retention: Retention): void {
-    const { ttlMs, bytes: most = Number.POSITIVE_INFINITY, keepLast = false } = retention;
+    const { bytes: most = Number.POSITIVE_INFINITY, keepLast = false } = retention;
     const size = keepLast ? Math.max(1, retention.size) : retention.size;
     this.sequence += 1;
-    this.#ttlMs = ttlMs;
-    this.#spared = keepLast ? 1 : 0;
+    this.retention = retention;
     if (size <= 0) {
       this.clear();
       return;
@@ -70,22 +76,22 @@ export class Ring {
     // several times the text and slow every garbage collection.
     if (text.charCodeAt(0) !== OPENING_BRACE) throw new TypeError('An event is a JSON object.');
     const estimated = this.#estimated + text.length;
-    const isNear = estimated > MAX_ESTIMATED || this.#countedBytes + UTF8_BYTES * estimated > most;
+    const isNear = estimated > MAX_ESTIMATED || this.countedBytes + UTF8_BYTES * estimated > most;
     if (isNear) {
       this.measure();
       const bytes = Buffer.byteLength(text);
-      while (this.#length > 0 && this.#countedBytes + bytes > most) this.evict();
+      while (this.#length > 0 && this.countedBytes + bytes > most) this.evict();
       if (bytes > most && !keepLast) return;
     }
-    if (this.#length === this.#capacity) this.#resize(Math.min(size, Math.max(1, this.#capacity * 2)));
-    const at = 2 * this.#index(this.#length);
+    const { capacity } = this;
+    if (this.#length === capacity) this.resize(Math.min(size, Math.max(1, capacity * 2)));
+    const at = this.indexOf(this.#length);
     this.#texts[at] = text;
     this.#texts[at + 1] = from;
     this.#times[at] = time;
     this.#times[at + 1] = now;
     this.#length += 1;
     this.#estimated += text.length;
-    this.weight += EVENT_OVERHEAD + MEMORY_BYTES * text.length;
     this.#holdings.messages += 1;
     this.#holdings.bytes += text.length;
     if (isNear) this.measure();
@@ -97,18 +103,24 @@ export class Ring {
   }
 
   /** Applies other limits, and evicts what they do not allow. */
-  retain(now: number, { size, ttlMs, bytes: most = Number.POSITIVE_INFINITY, keepLast = false }: Retention): void {
+  retain(now: number, retention: Retention): void {
+    const { size, bytes: most = Number.POSITIVE_INFINITY } = retention;
     this.expire(now);
-    this.#ttlMs = ttlMs;
-    this.#spared = keepLast && this.#length > 0 ? 1 : 0;
-    while (this.#length > Math.max(size, this.#spared)) this.evict();
+    this.retention = retention;
+    const { spared } = this;
+    while (this.#length > Math.max(size, spared)) this.evict();
     if (Number.isFinite(most)) this.measure();
-    while (this.#length > this.#spared && this.#countedBytes > most) this.evict();
+    while (this.#length > spared && this.countedBytes > most) this.evict();
     this.expire(now);
   }
 
   get length(): number {
     return this.#length;
+  }
+
+  /** Upper bound of the memory the events take, in bytes; nearly exact after {@link measure}. */
+  get weight(): number {
+    return EVENT_OVERHEAD * this.#length + MEMORY_BYTES * this.#estimated + (this.#counted?.memory ?? 0);
   }
 
   get isEmpty(): boolean {
@@ -117,22 +129,24 @@ export class Ring {
 
   /** UTF-8 bytes of the texts; an uncounted character counts as one byte. */
   get bytes(): number {
-    return this.#countedBytes + this.#estimated;
+    return this.countedBytes + this.#estimated;
   }
 
   /** Whether its only event is one exempt from the limits. */
   get isSpared(): boolean {
-    return this.#length > 0 && this.#length === this.#spared;
+    return this.#length > 0 && this.#length === this.spared;
   }
 
   /** Evicts at most `most` events older than their time to live; returns how many were evicted. */
   expire(now: number, most: number = Number.POSITIVE_INFINITY): number {
     let expired = 0;
-    while (this.#length > this.#spared && expired < most && now - this.#times[2 * this.#head + 1]! >= this.#ttlMs) {
+    const { spared } = this;
+    const { ttlMs } = this.retention;
+    while (this.#length > spared && expired < most && now - this.#times[this.#head + 1]! >= ttlMs) {
       this.evict();
       expired += 1;
     }
-    if (this.#length < this.#capacity / 4) this.#resize(this.#length * 2);
+    if (this.#length < this.capacity / 4) this.resize(this.#length * 2);
     return expired;
   }
 
@@ -145,7 +159,7 @@ export class Ring {
     const found: StoredEvent[] = [];
     for (let step = 0; step <= high - low && found.length < limit; step += 1) {
       const sequence = backwards ? high - step : low + step;
-      const at = 2 * this.#index(sequence - oldest);
+      const at = this.indexOf(sequence - oldest);
       const time = this.#times[at]!;
       if (time < fromTime || time > toTime) continue;
       found.push({ sequence, time, from: this.#texts[at + 1]!, text: this.#texts[at]! });
@@ -156,13 +170,15 @@ export class Ring {
   /** Counts uncounted events, oldest first, until it has processed `most` characters; returns the number processed. */
   measure(most: number = Number.POSITIVE_INFINITY): number {
     const before = this.#estimated;
-    for (; this.#counted < this.#length && before - this.#estimated < most; this.#counted += 1) {
-      const text = this.#texts[2 * this.#index(this.#counted)]!;
+    this.#counted ??= { events: 0, characters: 0, bytes: 0, memory: 0 };
+    const counted = this.#counted;
+    for (; counted.events < this.#length && before - this.#estimated < most; counted.events += 1) {
+      const text = this.#texts[this.indexOf(counted.events)]!;
       const bytes = Buffer.byteLength(text);
       this.#estimated -= text.length;
-      this.#countedCharacters += text.length;
-      this.#countedBytes += bytes;
-      this.weight += memoryOf(text, bytes) - MEMORY_BYTES * text.length;
+      counted.characters += text.length;
+      counted.bytes += bytes;
+      counted.memory += memoryOf(text, bytes);
     }
     return before - this.#estimated;
   }
@@ -170,47 +186,62 @@ export class Ring {
   /** Evicts the oldest event, if there is one. */
   evict(): void {
     if (this.#length === 0) return;
-    const at = 2 * this.#head;
+    const at = this.#head;
     const text = this.#texts[at]!;
     this.#texts[at] = '';
     this.#texts[at + 1] = '';
-    this.#head = this.#head + 1 === this.#capacity ? 0 : this.#head + 1;
+    this.#head = this.indexOf(1);
     this.#length -= 1;
     this.#holdings.messages -= 1;
     this.#holdings.bytes -= text.length;
-    this.weight -= EVENT_OVERHEAD;
-    if (this.#counted === 0) {
+    const counted = this.#counted;
+    if (counted === null || counted.events === 0) {
       this.#estimated -= text.length;
-      this.weight -= MEMORY_BYTES * text.length;
       return;
     }
     // As long as everything counted is ASCII, no recount is needed.
-    const isAscii = this.#countedBytes === this.#countedCharacters;
-    const bytes = isAscii ? text.length : Buffer.byteLength(text);
-    this.#counted -= 1;
-    this.#countedCharacters -= text.length;
-    this.#countedBytes -= bytes;
-    this.weight -= memoryOf(text, bytes);
+    const bytes = counted.bytes === counted.characters ? text.length : Buffer.byteLength(text);
+    counted.events -= 1;
+    counted.characters -= text.length;
+    counted.bytes -= bytes;
+    counted.memory -= memoryOf(text, bytes);
   }
 
   /** Evicts everything. */
   clear(): void {
     while (this.#length > 0) this.evict();
-    this.#resize(0);
+    this.resize(0);
   }
 
-  #index(offset: number): number {
-    const at = this.#head + offset;
-    return at < this.#capacity ? at : at - this.#capacity;
+  // The methods below are not `#private`: with such methods every object gets a hidden field, of 8 bytes a stream.
+
+  private get countedBytes(): number {
+    return this.#counted?.bytes ?? 0;
+  }
+
+  /** Number of events exempt from the limits: 1 when the last event is kept, else 0. */
+  private get spared(): number {
+    return this.retention.keepLast === true ? 1 : 0;
+  }
+
+  /** The number of events that fit into the arrays. */
+  private get capacity(): number {
+    return this.#texts.length / 2;
+  }
+
+  /** The index of an event by its distance from the oldest one, at most the capacity. */
+  private indexOf(offset: number): number {
+    const at = this.#head + 2 * offset;
+    return at < this.#texts.length ? at : at - this.#texts.length;
   }
 
   /** Resizes to `capacity` events. The arrays have exactly that length: growing arrays take far more. */
-  #resize(capacity: number): void {
-    if (capacity === this.#capacity) return;
+  private resize(capacity: number): void {
+    if (capacity === this.capacity) return;
     const texts = new Array<string>(2 * capacity).fill('');
     const times = new Array<number>(2 * capacity).fill(Number.NaN);
     for (let offset = 0; offset < this.#length; offset += 1) {
-      const from = 2 * this.#index(offset);
+      const from = this.indexOf(offset);
       texts[2 * offset] = this.#texts[from]!;
       texts[2 * offset + 1] = this.#texts[from + 1]!;
       times[2 * offset] = this.#times[from]!;
@@ -219,7 +250,6 @@ export class Ring {
     this.#texts = texts;
     this.#times = times;
     this.#head = 0;
-    this.#capacity = capacity;
   }
 }
 
