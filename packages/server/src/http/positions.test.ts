@@ -5,7 +5,7 @@ const at = (sequence: number, epoch = 'e1') => ({ sequence, epoch });
 
 describe('the position of a stream', () => {
   it('is read back as what has to be joined, and from where', () => {
-    const positions = new Positions();
+    const positions = Positions.of([]);
     positions.joined('lab', { a: at(3), '*': at(0) }, false);
     positions.joined('hall', { x: at(7), y: at(9, 'e2'), '*': at(1) }, false);
     positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(4) });
@@ -24,8 +24,7 @@ describe('the position of a stream', () => {
   });
 
   it('stays where it was while a replay is to come, and begins anew with another epoch', () => {
-    const positions = new Positions();
-    positions.seed([{ room: 'lab', channel: 'a', since: { a: at(3), b: at(5) } }]);
+    const positions = Positions.of([{ room: 'lab', channel: 'a', since: { a: at(3), b: at(5) } }]);
     positions.joined('lab', { a: at(9), b: at(2, 'e2') }, true);
     const places = [
       { room: 'lab', channel: 'a' },
@@ -38,7 +37,7 @@ describe('the position of a stream', () => {
   });
 
   it('fits into a header, memberships before the streams of rooms', () => {
-    const positions = new Positions();
+    const positions = Positions.of([]);
     const streams = Object.fromEntries(Array.from({ length: 1_000 }, (_value, n) => [`channel-${n}`, at(n)]));
     positions.joined('hall', streams, false);
     const text = positions.text(
