@@ -40,7 +40,7 @@ export class Batch {
 /** The form in which a transport writes texts, where that is not WebSocket frames. */
 export interface Framing {
   /** The texts of a batch as the bytes to write. Called once for each batch of the connection, in their order. */
-  join(batch: Batch): Buffer;
+  bytesOf(batch: Batch): Buffer;
   /** The end of as many whole texts from `from` as fit in `most` bytes; at least one. */
   cut(bytes: Buffer, from: number, most: number): number;
 }
@@ -153,7 +153,7 @@ export class Outbox {
       this.waiting.push(...batch.frames());
       this.waitingBytes += batch.bytes;
     } else {
-      const bytes = wire.framing === undefined ? batch.joined() : wire.framing.join(batch);
+      const bytes = wire.framing === undefined ? batch.joined() : wire.framing.bytesOf(batch);
       if (this.waiting === null && wire.backlog + bytes.length <= AT_A_TIME) {
         wire.write(bytes);
         return;
