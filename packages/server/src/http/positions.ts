@@ -31,25 +31,6 @@ const MAX_LENGTH = 6_144;
 const ENTRY = /^(\+?)([^:]+):(.+?)(?:=(\d{1,16})@([A-Za-z0-9_-]*))?$/;
 const NONE: ReadonlyMap<string, Position> = new Map();
 
-/** The memberships of a session, grouped by room. */
-export class Places {
-  readonly rooms: ReadonlyMap<string, { readonly channels: ReadonlySet<string>; readonly isWide: boolean }>;
-
-  constructor(places: Iterable<Place>) {
-    const rooms = new Map<string, { channels: Set<string>; isWide: boolean }>();
-    for (const { room, channel } of places) {
-      let found = rooms.get(room);
-      if (found === undefined) {
-        found = { channels: new Set(), isWide: false };
-        rooms.set(room, found);
-      }
-      found.channels.add(channel);
-      found.isWide ||= WIDE.test(channel);
-    }
-    this.rooms = rooms;
-  }
-}
-
 /** The streams of a position, in the order of its text. */
 class Streams {
   readonly all: Stream[] = [];
@@ -57,7 +38,7 @@ class Streams {
   /** How many of them are memberships; they are the first. */
   memberships = 0;
   /** The places for which it is in order, after which it does not change; null while streams are added. */
-  places: Places | null = null;
+  places: readonly Place[] | null = null;
 
   add(room: string, channel: string): number {
     const name = `${room}:${channel}`;
@@ -72,18 +53,21 @@ class Streams {
   }
 
   /** Those that matter for these places: first the memberships, then further streams of wide ones. */
-  for(places: Places): Streams {
-    const byRoom = new Map<string, Stream[]>();
+  for(places: readonly Place[]): Streams {
+    const joined = new Map<string, Set<string>>();
+    for (const { room, channel } of places) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
+    const ordered = new Streams();
+    for (const [room, channels] of joined) for (const channel of channels) ordered.add(room, channel);
+    ordered.memberships = ordered.all.length;
+    const known = new Map<string, Stream[]>();
     for (const stream of this.all) {
-      const streams = byRoom.get(stream.room);
-      if (streams === undefined) byRoom.set(stream.room, [stream]);
+      const streams = known.get(stream.room);
+      if (streams === undefined) known.set(stream.room, [stream]);
       else streams.push(stream);
     }
-    const ordered = new Streams();
-    for (const [room, { channels }] of places.rooms) for (const channel of channels) ordered.add(room, channel);
-    ordered.memberships = ordered.all.length;
-    for (const [room, { channels, isWide }] of places.rooms) {
-      for (const { channel } of byRoom.get(room) ?? []) {
+    for (const [room, channels] of joined) {
+      const isWide = [...channels].some((channel) => WIDE.test(channel));
+      for (const { channel } of known.get(room) ?? []) {
         if (!channels.has(channel) && (isWide || channel === WILDCARD)) ordered.add(room, channel);
       }
     }
@@ -156,7 +140,7 @@ export class Positions {
    * The text for these places; forgets all other streams. Of too many entries it has those that fit: a room's stream
    * that is left out is replayed from its start, and a membership that is left out is not resumed.
    */
-  text(places: Places): string {
+  text(places: readonly Place[]): string {
     if (this.streams.places !== places) this.order(places);
     if (this.values.length === 0) return '';
     this.around ??= this.aroundLast();
@@ -186,7 +170,7 @@ export class Positions {
     this.around = null;
   }
 
-  private order(places: Places): void {
+  private order(places: readonly Place[]): void {
     const streams = this.streams.for(places);
     this.values = streams.all.map(({ name }) => this.known(name));
     this.streams = streams;

@@ -1,6 +1,6 @@
 import type { Batch } from '@arqonbus/bus';
 import { eventFrame } from './event-frame.ts';
-import { type Place, Places, Positions, type Resumed } from './positions.ts';
+import { type Place, Positions, type Resumed } from './positions.ts';
 
 /** With more memberships, the position is sent at the end of a batch instead of with every event. */
 const FEW_MEMBERSHIPS = 16;
@@ -21,7 +21,8 @@ export class Standing {
   private readonly members: readonly Place[];
   /** Joins without an answer, by request id; they are part of the position too. */
   private readonly pending: ReadonlyMap<string, Resumed>;
-  private readonly places: Places;
+  /** Memberships and pending joins. */
+  private readonly places: readonly Place[];
   private readonly positions: Positions;
   /** The last position sent. */
   private readonly told: string;
@@ -29,7 +30,7 @@ export class Standing {
   private constructor(
     members: readonly Place[],
     pending: ReadonlyMap<string, Resumed>,
-    places: Places,
+    places: readonly Place[],
     positions: Positions,
     told: string,
   ) {
@@ -42,7 +43,7 @@ export class Standing {
 
   /** @param joins the initial joins, by request id */
   static start(joins: ReadonlyMap<string, Resumed>): Standing {
-    return new Standing([], new Map(joins), new Places(joins.values()), Positions.of([...joins.values()]), '');
+    return new Standing([], new Map(joins), [...joins.values()], Positions.of([...joins.values()]), '');
   }
 
   /** The standing with these memberships. */
@@ -50,7 +51,7 @@ export class Standing {
     if (this.hasMembers(memberships)) return this;
     const { pending, positions, told } = this;
     const members = [...memberships.keys()];
-    return new Standing(members, pending, new Places([...members, ...pending.values()]), positions, told);
+    return new Standing(members, pending, placesOf(members, pending), positions, told);
   }
 
   /** What the batch is for readers of this standing; computed once for all of them. */
@@ -95,7 +96,7 @@ export class Standing {
       const { data, at, answers, joined, retryMs } = eventFrame(frame);
       if (answers !== undefined && pending.has(answers)) {
         pending = new Map([...pending].filter(([id]) => id !== answers));
-        places = new Places([...members, ...pending.values()]);
+        places = placesOf(members, pending);
       }
       const isMoved = at !== undefined || joined !== undefined;
       if (isMoved && positions === this.positions) positions = positions.copy();
@@ -124,6 +125,10 @@ export class Standing {
     }
     return true;
   }
+}
+
+function placesOf(members: readonly Place[], pending: ReadonlyMap<string, Resumed>): readonly Place[] {
+  return pending.size === 0 ? members : [...members, ...pending.values()];
 }
 
 /** The texts among the parts are ASCII, as the names of rooms and channels are. */
