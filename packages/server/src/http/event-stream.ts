@@ -60,7 +60,7 @@ export class EventStream implements Wire, Framing {
     return !this.closing && !destroyed && socket?.writable !== false;
   }
 
-  join(batch: Batch): Buffer {
+  bytesOf(batch: Batch): Buffer {
     const { session, standing } = this;
     const { bytes, after } = (session === null ? standing : standing.of(session.memberships)).take(batch);
     this.standing = after;

@@ -1,5 +1,4 @@
 import { compilePattern, type Position, WILDCARD } from '@arqonbus/protocol';
-import { type Entry, MAX_LENGTH, PositionText } from './position-text.ts';
 
 /** A membership to resume: its address and its stream positions. */
 export interface Resumed {
@@ -9,57 +8,110 @@ export interface Resumed {
   readonly since: Readonly<Record<string, Position>> | undefined;
 }
 
-/** The address of a membership. */
+/** The address of a membership, or of a stream. */
 export interface Place {
   readonly room: string;
   readonly channel: string;
 }
 
-/** The stream position of a stored event. */
-export interface Stored extends Place {
-  /** `room:channel`. */
+/** A stream; its name is `room:channel`. */
+interface Stream extends Place {
   readonly name: string;
-  readonly position: Position;
 }
 
-/** The memberships of a session, grouped by room. */
-export class Places {
-  readonly rooms: ReadonlyMap<string, { readonly channels: ReadonlySet<string>; readonly isWide: boolean }>;
-
-  constructor(places: Iterable<Place>) {
-    const rooms = new Map<string, { channels: Set<string>; isWide: boolean }>();
-    for (const { room, channel } of places) {
-      let found = rooms.get(room);
-      if (found === undefined) {
-        found = { channels: new Set(), isWide: false };
-        rooms.set(room, found);
-      }
-      found.channels.add(channel);
-      found.isWide ||= WIDE.test(channel);
-    }
-    this.rooms = rooms;
-  }
+/** The stream position of a stored event. */
+export interface Stored extends Stream {
+  readonly position: Position;
 }
 
 /** A whole room, or a channel pattern. */
 export const WIDE: RegExp = /[*>]/;
+/** Maximum length of a position: request headers total at most 16 KiB, including others. */
+const MAX_LENGTH = 6_144;
 const ENTRY = /^(\+?)([^:]+):(.+?)(?:=(\d{1,16})@([A-Za-z0-9_-]*))?$/;
 const NONE: ReadonlyMap<string, Position> = new Map();
+
+/** The streams of a position, in the order of its text. */
+class Streams {
+  readonly all: Stream[] = [];
+  readonly indexes: Map<string, number> = new Map();
+  /** How many of them are memberships; they are the first. */
+  memberships = 0;
+  /** The places for which it is in order, after which it does not change; null while streams are added. */
+  places: readonly Place[] | null = null;
+
+  add(room: string, channel: string): number {
+    const name = `${room}:${channel}`;
+    this.indexes.set(name, this.all.length);
+    return this.all.push({ room, channel, name }) - 1;
+  }
+
+  copy(): Streams {
+    const copy = new Streams();
+    for (const { room, channel } of this.all) copy.add(room, channel);
+    return copy;
+  }
+
+  /** Those that matter for these places: first the memberships, then further streams of wide ones. */
+  for(places: readonly Place[]): Streams {
+    const joined = new Map<string, Set<string>>();
+    for (const { room, channel } of places) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
+    const ordered = new Streams();
+    for (const [room, channels] of joined) for (const channel of channels) ordered.add(room, channel);
+    ordered.memberships = ordered.all.length;
+    const known = new Map<string, Stream[]>();
+    for (const stream of this.all) {
+      const streams = known.get(stream.room);
+      if (streams === undefined) known.set(stream.room, [stream]);
+      else streams.push(stream);
+    }
+    for (const [room, channels] of joined) {
+      const isWide = [...channels].some((channel) => WIDE.test(channel));
+      for (const { channel } of known.get(room) ?? []) {
+        if (!channels.has(channel) && (isWide || channel === WILDCARD)) ordered.add(room, channel);
+      }
+    }
+    ordered.places = places;
+    return ordered;
+  }
+}
 
 /**
  * A session's positions in all its streams: the `id` of server-sent events, which a client sends back to resume without
  * a gap. As text, comma-separated entries `room:channel=SEQUENCE@EPOCH`, with a plus before memberships.
  */
 export class Positions {
-  private readonly rooms: Map<string, Map<string, Position>> = new Map();
-  /** The text for these places; null once other streams than its own matter. */
-  private written: { readonly places: Places; readonly text: PositionText } | null = null;
+  private streams: Streams;
+  /** The position in each stream, undefined where none is known. */
+  private values: (Position | undefined)[];
+  /** The stream that advanced last. Most events advance the same one, so the text around its entry is kept. */
+  private last = 0;
+  private around: { readonly before: string; readonly after: string } | null = null;
+  /** Whether the last {@link text} left nothing out. */
+  isWhole = true;
 
-  /** Sets the start positions of a resumed stream: everything after them is still to be sent. */
-  seed(resumed: readonly Resumed[]): void {
+  private constructor(streams: Streams, values: (Position | undefined)[]) {
+    this.streams = streams;
+    this.values = values;
+  }
+
+  /** The start of a resumed session: everything after these positions is still to be sent. */
+  static of(resumed: readonly Resumed[]): Positions {
+    const positions = new Positions(new Streams(), []);
     for (const { room, since } of resumed) {
-      for (const [channel, position] of Object.entries(since ?? {})) this.set(room, channel, position);
+      for (const [channel, position] of Object.entries(since ?? {})) positions.set(room, channel, position);
     }
+    return positions;
+  }
+
+  /** A copy that changes independently. */
+  copy(): Positions {
+    const { streams } = this;
+    const copy = new Positions(streams.places === null ? streams.copy() : streams, this.values.slice());
+    copy.last = this.last;
+    copy.around = this.around;
+    copy.isWhole = this.isWhole;
+    return copy;
   }
 
   /**
@@ -68,7 +120,7 @@ export class Positions {
    */
   joined(room: string, positions: Readonly<Record<string, Position>>, wasResumed: boolean): void {
     for (const [channel, position] of Object.entries(positions)) {
-      const known = this.rooms.get(room)?.get(channel);
+      const known = this.known(`${room}:${channel}`);
       if (known !== undefined && known.epoch === position.epoch) continue;
       const isNew = known === undefined && !wasResumed;
       this.set(room, channel, isNew ? position : { sequence: 0, epoch: position.epoch });
@@ -77,55 +129,72 @@ export class Positions {
 
   /** Records an event that was sent. */
   advance({ room, channel, name, position }: Stored): void {
-    const known = this.rooms.get(room)?.get(channel);
+    const index = this.streams.indexes.get(name);
+    const known = index === undefined ? undefined : this.values[index];
     if (known !== undefined && known.epoch === position.epoch && known.sequence >= position.sequence) return;
-    const { written } = this;
-    this.set(room, channel, position);
-    if (written?.text.advance(name, position) === true) this.written = written;
+    if (index === undefined) this.set(room, channel, position);
+    else this.put(index, position);
   }
 
-  /** The text for these places; forgets all others. */
-  text(places: Places): string {
-    if (this.written?.places !== places) this.written = { places, text: this.write(places) };
-    return this.written.text.text();
+  /**
+   * The text for these places; forgets all other streams. Of too many entries it has those that fit: a room's stream
+   * that is left out is replayed from its start, and a membership that is left out is not resumed.
+   */
+  text(places: readonly Place[]): string {
+    if (this.streams.places !== places) this.order(places);
+    if (this.values.length === 0) return '';
+    this.around ??= this.aroundLast();
+    const text = `${this.around.before}${this.entry(this.last)}${this.around.after}`;
+    this.isWhole = text.length < MAX_LENGTH;
+    return this.isWhole ? text : within(this.entries());
   }
 
-  /** Whether the last {@link text} left nothing out. */
-  get isWhole(): boolean {
-    return this.written?.text.isWhole === true;
-  }
-
-  /** A copy that changes independently. */
-  copy(): Positions {
-    const copy = new Positions();
-    for (const [room, streams] of this.rooms) copy.rooms.set(room, new Map(streams));
-    const { written } = this;
-    copy.written = written === null ? null : { places: written.places, text: written.text.copy() };
-    return copy;
-  }
-
-  private write({ rooms }: Places): PositionText {
-    for (const room of this.rooms.keys()) if (!rooms.has(room)) this.rooms.delete(room);
-    const own: Entry[] = [];
-    const others: Entry[] = [];
-    for (const [room, { channels, isWide }] of rooms) {
-      const streams = this.rooms.get(room);
-      for (const channel of channels) own.push({ name: `${room}:${channel}`, position: streams?.get(channel) });
-      if (streams === undefined) continue;
-      for (const [channel, position] of streams) {
-        if (channels.has(channel)) continue;
-        if (isWide || channel === WILDCARD) others.push({ name: `${room}:${channel}`, position });
-        else streams.delete(channel);
-      }
-    }
-    return PositionText.of(own, others);
+  private known(name: string): Position | undefined {
+    const index = this.streams.indexes.get(name);
+    return index === undefined ? undefined : this.values[index];
   }
 
   private set(room: string, channel: string, position: Position): void {
-    this.written = null;
-    const streams = this.rooms.get(room);
-    if (streams === undefined) this.rooms.set(room, new Map([[channel, position]]));
-    else streams.set(channel, position);
+    let index = this.streams.indexes.get(`${room}:${channel}`);
+    if (index === undefined) {
+      if (this.streams.places !== null) this.streams = this.streams.copy();
+      index = this.streams.add(room, channel);
+    }
+    this.put(index, position);
+  }
+
+  private put(index: number, position: Position): void {
+    this.values[index] = position;
+    if (index === this.last) return;
+    this.last = index;
+    this.around = null;
+  }
+
+  private order(places: readonly Place[]): void {
+    const streams = this.streams.for(places);
+    this.values = streams.all.map(({ name }) => this.known(name));
+    this.streams = streams;
+    this.last = 0;
+    this.around = null;
+  }
+
+  private aroundLast(): { before: string; after: string } {
+    const entries = this.entries();
+    const before = entries.slice(0, this.last).map((entry) => `${entry},`);
+    const after = entries.slice(this.last + 1).map((entry) => `,${entry}`);
+    return { before: before.join(''), after: after.join('') };
+  }
+
+  private entries(): string[] {
+    return this.values.map((_value, index) => this.entry(index));
+  }
+
+  private entry(index: number): string {
+    const { streams, values } = this;
+    const position = values[index];
+    const plus = index < streams.memberships ? '+' : '';
+    const { name } = streams.all[index] as Stream;
+    return position === undefined ? `${plus}${name}` : `${plus}${name}=${position.sequence}@${position.epoch}`;
   }
 }
 
@@ -163,4 +232,14 @@ function sinceOf(
   const wanted = [...streams].filter(([name]) => matches(name) || (name === WILDCARD && withRoom && !isPattern));
   const isKnown = isPattern || isRoom ? wanted.length > 0 : streams.has(channel);
   return isKnown ? Object.fromEntries(wanted) : undefined;
+}
+
+function within(entries: readonly string[]): string {
+  let length = 0;
+  const fitting = entries.filter((entry) => {
+    if (length + entry.length >= MAX_LENGTH) return false;
+    length += entry.length + 1;
+    return true;
+  });
+  return fitting.join(',');
 }

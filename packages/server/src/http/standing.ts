@@ -1,9 +1,11 @@
 import type { Batch, Frame } from '@arqonbus/bus';
 import { eventFrame } from './event-frame.ts';
-import { type Place, Places, Positions, type Resumed } from './positions.ts';
+import { type Place, Positions, type Resumed } from './positions.ts';
 
-/** With more memberships, the position is sent once per batch instead of with every event. */
+/** With more memberships, the position is sent at the end of a batch instead of with every event. */
 const FEW_MEMBERSHIPS = 16;
+/** Within a long batch it is sent after this many bytes too. */
+const MAX_BYTES_WITHOUT_POSITION = 65_536;
 
 /** What a batch is for a reader: the bytes it is sent, and its standing after them. */
 export interface Step {
@@ -19,7 +21,8 @@ export class Standing {
   private readonly members: readonly Place[];
   /** Joins without an answer, by request id; they are part of the position too. */
   private readonly pending: ReadonlyMap<string, Resumed>;
-  private readonly places: Places;
+  /** Memberships and pending joins. */
+  private readonly places: readonly Place[];
   private readonly positions: Positions;
   /** The last position sent. */
   private readonly told: string;
@@ -27,7 +30,7 @@ export class Standing {
   private constructor(
     members: readonly Place[],
     pending: ReadonlyMap<string, Resumed>,
-    places: Places,
+    places: readonly Place[],
     positions: Positions,
     told: string,
   ) {
@@ -40,9 +43,7 @@ export class Standing {
 
   /** @param joins the initial joins, by request id */
   static start(joins: ReadonlyMap<string, Resumed>): Standing {
-    const positions = new Positions();
-    positions.seed([...joins.values()]);
-    return new Standing([], new Map(joins), new Places(joins.values()), positions, '');
+    return new Standing([], new Map(joins), [...joins.values()], Positions.of([...joins.values()]), '');
   }
 
   /** The standing with these memberships. */
@@ -50,7 +51,7 @@ export class Standing {
     if (this.hasMembers(memberships)) return this;
     const { pending, positions, told } = this;
     const members = [...memberships.keys()];
-    return new Standing(members, pending, new Places([...members, ...pending.values()]), positions, told);
+    return new Standing(members, pending, placesOf(members, pending), positions, told);
   }
 
   /** What the batch is for readers of this standing; computed once for all of them. */
@@ -75,8 +76,8 @@ export class Standing {
     const { members } = this;
     let { pending, places, positions, told } = this;
     const hasFew = members.length <= FEW_MEMBERSHIPS;
-    const heads: string[] = [];
-    const bodies: Buffer[] = [];
+    const parts: (string | Buffer)[] = [];
+    let bytesSince = 0;
     let isTold = false;
     const idLine = (): string => {
       const text = positions.text(places);
@@ -85,11 +86,17 @@ export class Standing {
       told = text;
       return `id: ${text}\n`;
     };
+    // Without data it is not an event, but it updates the reader's last event id.
+    const pushIdAlone = (): void => {
+      const line = idLine();
+      if (line !== '') parts.push(`${line}\n`);
+      bytesSince = 0;
+    };
     for (const frame of frames) {
       const { data, at, answers, joined, retryMs } = eventFrame(frame);
       if (answers !== undefined && pending.has(answers)) {
         pending = new Map([...pending].filter(([id]) => id !== answers));
-        places = new Places([...members, ...pending.values()]);
+        places = placesOf(members, pending);
       }
       const isMoved = at !== undefined || joined !== undefined;
       if (isMoved && positions === this.positions) positions = positions.copy();
@@ -97,16 +104,15 @@ export class Standing {
       else if (joined?.positions !== undefined) {
         positions.joined(joined.room, joined.positions, joined.recovered !== undefined);
       }
-      heads.push(`${retryMs === undefined ? '' : `retry: ${retryMs}\n`}${isMoved && hasFew ? idLine() : ''}`);
-      bodies.push(data);
+      const head = `${retryMs === undefined ? '' : `retry: ${retryMs}\n`}${isMoved && hasFew ? idLine() : ''}`;
+      if (head !== '') parts.push(head);
+      parts.push(data);
+      bytesSince += data.length;
+      if (isMoved && !hasFew && bytesSince >= MAX_BYTES_WITHOUT_POSITION) pushIdAlone();
     }
-    if (!hasFew && positions !== this.positions) {
-      // Without data it is not an event, but it updates the reader's last event id.
-      const line = idLine();
-      heads.push(line === '' ? '' : `${line}\n`);
-    }
+    if (!hasFew && positions !== this.positions) pushIdAlone();
     const after = new Standing(members, pending, places, positions, told);
-    return { bytes: join(heads, bodies), after, told: isTold ? told : '' };
+    return { bytes: join(parts), after, told: isTold ? told : '' };
   }
 
   private hasMembers(memberships: ReadonlyMap<Place, unknown>): boolean {
@@ -121,19 +127,20 @@ export class Standing {
   }
 }
 
-/** Each head and the body after it. Heads are ASCII, as the names of rooms and channels are. */
-function join(heads: readonly string[], bodies: readonly Buffer[]): Buffer {
+function placesOf(members: readonly Place[], pending: ReadonlyMap<string, Resumed>): readonly Place[] {
+  return pending.size === 0 ? members : [...members, ...pending.values()];
+}
+
+/** The texts among the parts are ASCII, as the names of rooms and channels are. */
+function join(parts: readonly (string | Buffer)[]): Buffer {
   let length = 0;
-  for (const head of heads) length += head.length;
-  for (const body of bodies) length += body.length;
+  for (const part of parts) length += part.length;
   const bytes = Buffer.allocUnsafe(length);
   let at = 0;
-  for (const [index, head] of heads.entries()) {
-    at += bytes.write(head, at, 'latin1');
-    const body = bodies[index];
-    if (body === undefined) continue;
-    bytes.set(body, at);
-    at += body.length;
+  for (const part of parts) {
+    if (typeof part === 'string') bytes.write(part, at, 'latin1');
+    else bytes.set(part, at);
+    at += part.length;
   }
   return bytes;
 }
@@ -160,14 +167,9 @@ class Steps {
   }
 }
 
-/** A batch lives for one turn. */
-const made: WeakMap<Batch, Steps> = new WeakMap();
-
 function stepsOf(batch: Batch): Steps {
-  let steps = made.get(batch);
-  if (steps === undefined) {
-    steps = new Steps();
-    made.set(batch, steps);
-  }
+  if (batch.made instanceof Steps) return batch.made;
+  const steps = new Steps();
+  batch.made = steps;
   return steps;
 }
