@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { framePayload, frameText } from './frame.ts';
+import { Frame } from './frame.ts';
 import { type Batch, Flusher, type Framing, Outbox, type Wire } from './outbox.ts';
 
 /** Writes each text as a line. */
@@ -17,7 +17,7 @@ class Lines implements Wire, Framing {
     return Buffer.from(
       batch
         .frames()
-        .map((frame) => `${framePayload(frame)}\n`)
+        .map((frame) => `${frame.text}\n`)
         .join(''),
     );
   }
@@ -49,7 +49,7 @@ class Lines implements Wire, Framing {
 }
 
 function push(outbox: Outbox, texts: readonly string[]): void {
-  for (const text of texts) outbox.push(frameText(text));
+  for (const text of texts) outbox.push(new Frame(text));
 }
 
 describe('an outbox whose transport has a form of its own', () => {
