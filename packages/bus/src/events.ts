@@ -111,8 +111,9 @@ export class ClientBudget {
 
   /** The same for any subject. */
   allowsAbout(tenant: string | null, { field, value }: Subject): boolean {
-    // Subjects are unique within a tenant; client ids and addresses are globally unique.
-    const key = field === 'subject' ? `${field} ${tenant} ${value}` : `${field} ${value}`;
+    // Subjects are unique within a tenant; client ids and addresses are globally unique. A client id has no spaces.
+    const key =
+      field === 'client_id' ? value : field === 'subject' ? `${field} ${tenant} ${value}` : `${field} ${value}`;
     const told = this.told.get(key);
     if (told === undefined) {
       this.told.set(key, { tenant, field, value, count: 1 });

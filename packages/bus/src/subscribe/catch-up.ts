@@ -1,9 +1,10 @@
-import { encode, isExpired, markReplayed, type Position } from '@arqonbus/protocol';
+import { encode, isExpired, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
 import { hearsItself } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import type { Channel, Rooms } from '../rooms.ts';
+import type { ReplayedFrames } from './replayed-frames.ts';
 
 /** Maximum number of envelopes per history read. */
 const MOST = 64;
@@ -18,6 +19,7 @@ export interface CatchUpParts {
   readonly broker: Broker;
   readonly rooms: Pick<Rooms, 'policy'>;
   readonly now: () => number;
+  readonly frames: ReplayedFrames;
 }
 
 /** One stream to replay: everything after `after`. */
@@ -42,6 +44,7 @@ export class CatchUp {
   private readonly onDone: (catchUp: CatchUp) => void;
   private readonly rooms: CatchUpParts['rooms'];
   private readonly now: () => number;
+  private readonly frames: ReplayedFrames;
   private readonly unsent: number;
   /** Whether it carries only the streams passed to {@link startAfter}. */
   private readonly isListedOnly: boolean;
@@ -59,12 +62,13 @@ export class CatchUp {
   constructor(
     session: Session,
     channel: Channel,
-    { broker, rooms, now }: CatchUpParts,
+    { broker, rooms, now, frames }: CatchUpParts,
     onDone: (catchUp: CatchUp) => void,
     isListedOnly = false,
   ) {
     this.isListedOnly = isListedOnly;
     this.now = now;
+    this.frames = frames;
     this.rooms = rooms;
     this.session = session;
     this.channel = channel;
@@ -186,7 +190,8 @@ export class CatchUp {
 
   private forward(cursor: Cursor, { sequence, text }: StoredEvent): void {
     if (sequence > cursor.sequence + 1) this.tellGap(cursor);
-    if (!isExpired(text, this.now())) this.session.send(markReplayed(text));
+    const { frame, expiry } = this.frames.of(text);
+    if (expiry > this.now()) this.session.outbox.push(frame);
     cursor.sequence = sequence;
   }
 

@@ -44,7 +44,11 @@ beforeEach(() => {
   const memberships = new Map<Channel, Membership>();
   session = {
     id: 'arq_client_me',
-    outbox: { limit: 1_048_576, backlog: 0, push: (frame: Buffer) => sent.push(`live ${textOf(frame)}`) },
+    outbox: {
+      limit: 1_048_576,
+      backlog: 0,
+      push: (frame: Buffer) => sent.push(`${frame.includes('"replayed":true') ? '' : 'live '}${textOf(frame)}`),
+    },
     send: (text: string) => sent.push(textOf(text)),
     memberships,
     groups: new Set(),

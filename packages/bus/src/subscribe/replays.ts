@@ -7,6 +7,7 @@ import type { Channel, Rooms } from '../rooms.ts';
 import type { Pieces } from '../streams/pieces.ts';
 import { CatchUp, isLive, type Missed } from './catch-up.ts';
 import { type Known, plan, positionsOf, type Since } from './plan.ts';
+import { ReplayedFrames } from './replayed-frames.ts';
 
 /**
  * Maximum number of streams of a room whose positions a join returns, which is also the maximum for `since`. A resume
@@ -50,6 +51,7 @@ export interface ReplayParts {
  */
 export class Replays {
   private readonly parts: ReplayParts;
+  private readonly frames = new ReplayedFrames();
   /** Per session and room: the position after which the session has received the room-wide stream. */
   private readonly begun: WeakMap<Session, Map<string, Position>> = new WeakMap();
 
@@ -73,7 +75,7 @@ export class Replays {
       else rooms.refresh(channel);
       showStreams();
     };
-    const catchUp = new CatchUp(session, channel, { broker, rooms, now: options.now }, done);
+    const catchUp = new CatchUp(session, channel, { broker, rooms, now: options.now, frames: this.frames }, done);
     // A member that rejoins with a position gets a new replay; its live events are held back during it.
     if (wanted.since !== undefined || wanted.history !== undefined) {
       const asked = wanted.since === undefined ? {} : positionsOf(channel, wanted.since);
@@ -116,7 +118,7 @@ export class Replays {
       rooms.refresh(wide);
       showStreams();
     };
-    const catchUp = new CatchUp(session, wide, { broker, rooms, now: options.now }, done, true);
+    const catchUp = new CatchUp(session, wide, { broker, rooms, now: options.now, frames: this.frames }, done, true);
     for (const one of rest) catchUp.startAfter(one.channel, one);
     hub.catchUps.start(catchUp);
     rooms.refresh(wide);

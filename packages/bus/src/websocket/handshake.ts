@@ -251,6 +251,8 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
       this.refuse(socket, full.status, full.details, undefined, full.retryAfter);
       return;
     }
+    // The answer to the handshake and the first frames of this turn leave in one write.
+    socket.cork();
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       socket.off('error', destroy);
       // ws closes the connection itself, with the right code, after every protocol error.
@@ -258,6 +260,8 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
       answerPings(ws);
       this.behind.open(ws, socket, arrival);
     });
+    // After the outbox, which writes the frames in an immediate too.
+    setImmediate(uncork, socket);
   }
 
   private refuse(socket: Duplex, status: number, details: string, code?: string, retryAfter?: number): void {
@@ -302,6 +306,10 @@ function selectProtocol(offered: Set<string>): string | false {
 
 function destroy(this: Duplex): void {
   this.destroy();
+}
+
+function uncork(socket: Duplex): void {
+  socket.uncork();
 }
 
 function ignore(): void {}
