@@ -1,4 +1,11 @@
-import { BusError, type CommandResult, type JoinResult, type JsonObject, MAX_EPOCH_LENGTH, type Position } from '@arqonbus/protocol';
+import {
+  BusError,
+  type CommandResult,
+  type JoinResult,
+  type JsonObject,
+  MAX_EPOCH_LENGTH,
+  type Position,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
@@ -113,7 +120,8 @@ export function membershipCommands(bus: Core): AnyCommand[] {
 export function isUsualJoin(args: JsonObject): boolean {
   for (const name of Object.keys(args)) {
     const value = args[name];
-    if (!(name === 'since' ? isPosition(value) : (name === 'room' || name === 'channel') && isName(value))) return false;
+    if (!(name === 'since' ? isPosition(value) : (name === 'room' || name === 'channel') && isName(value)))
+      return false;
   }
   return true;
 }
@@ -121,7 +129,9 @@ export function isUsualJoin(args: JsonObject): boolean {
 function isPosition(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { sequence, epoch } = value as Partial<Position>;
-  return Number.isSafeInteger(sequence) && sequence! >= 0 && typeof epoch === 'string' && epoch.length <= MAX_EPOCH_LENGTH;
+  return (
+    Number.isSafeInteger(sequence) && sequence! >= 0 && typeof epoch === 'string' && epoch.length <= MAX_EPOCH_LENGTH
+  );
 }
 
 interface GroupJoin {

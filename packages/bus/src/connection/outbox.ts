@@ -10,15 +10,18 @@ export class Batch {
   readonly frame: Buffer | null;
   readonly bytes: number;
   readonly depth: number;
+  /** Texts in the path: a node has one, or those of a {@link Run}. */
+  readonly texts: number;
   /** The child for the frame delivered last; one is enough, since a frame is delivered to all receivers in one pass. */
   next: Batch | null = null;
   private whole: Buffer | null = null;
 
-  constructor(parent: Batch | null, frame: Buffer | null) {
+  constructor(parent: Batch | null, frame: Buffer | null, texts: number) {
     this.parent = parent;
     this.frame = frame;
     this.bytes = parent === null || frame === null ? 0 : parent.bytes + frame.length;
     this.depth = parent === null ? 0 : parent.depth + 1;
+    this.texts = parent === null ? 0 : parent.texts + texts;
   }
 
   /** All frames of the path as one buffer, joined on the first call. */
@@ -33,6 +36,13 @@ export class Batch {
     for (let node: Batch = this; node.parent !== null; node = node.parent) frames[node.depth - 1] = node.frame!;
     return frames;
   }
+}
+
+/** The frames of several texts that many connections receive one after the other, joined once for all of them. */
+export interface Run {
+  /** One text each. */
+  readonly frames: readonly Buffer[];
+  readonly joined: Buffer;
 }
 
 /** The sending side of a connection, implemented by the transport. */
@@ -54,7 +64,7 @@ export interface Wire {
 /** Collects the outboxes that received frames in this turn, and writes each once at its end. */
 export class Flusher {
   /** The batch of every outbox between turns. */
-  readonly root: Batch = new Batch(null, null);
+  readonly root: Batch = new Batch(null, null, 0);
   private dirty: Outbox[] = [];
   private readonly run = (): void => this.flush();
 
@@ -118,11 +128,20 @@ export class Outbox {
 
   /** Queues the frames of one text. Costs two comparisons when other connections already got the same. */
   push(frame: Buffer): void {
-    if (!this.open) return;
+    if (this.open) this.append(frame, 1);
+  }
+
+  /** The same for the texts of a run. */
+  pushRun({ frames, joined }: Run): void {
+    if (this.wire.oneByOne) for (const frame of frames) this.push(frame);
+    else if (this.open) this.append(joined, frames.length);
+  }
+
+  private append(frame: Buffer, texts: number): void {
     const { batch } = this;
     let next = batch.next;
     if (next === null || next.frame !== frame) {
-      next = new Batch(batch, frame);
+      next = new Batch(batch, frame, texts);
       batch.next = next;
     }
     if (batch.parent === null) this.flusher.add(this);
@@ -134,7 +153,7 @@ export class Outbox {
     const { batch, wire } = this;
     this.batch = this.flusher.root;
     if (!this.open || batch.parent === null) return;
-    this.sent += batch.depth;
+    this.sent += batch.texts;
     this.sentBytes += batch.bytes;
     if (this.waiting === null && !wire.oneByOne && wire.backlog + batch.bytes <= AT_A_TIME) {
       wire.write(batch.joined());

@@ -1,5 +1,6 @@
 import { encode, isExpired, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
+import type { Run } from '../connection/outbox.ts';
 import type { Session } from '../connection/session.ts';
 import { hearsItself } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
@@ -12,6 +13,8 @@ const MOST = 64;
 const FIRST = 8;
 /** Maximum unsent replay bytes before waiting for the connection to drain. A small backlog limit lowers it further. */
 const MAX_UNSENT = 262_144;
+/** Maximum bytes of frames that are joined for all that replay them. */
+const MAX_RUN = 65_536;
 /** Live events held back during the replay; beyond it they are dropped and read from history instead. */
 const MAX_HELD = 512;
 
@@ -129,10 +132,10 @@ export class CatchUp {
           // A synchronous answer is used in the same turn: a small replay finishes before anything else happens.
           const batch = isPending(pulled) ? await pulled : pulled;
           more = batch.length === pull;
-          for (const stored of batch) {
+          for (const part of this.partsOf(cursor, batch)) {
             if (this.stopped) return;
             if (!this.has(cursor)) break;
-            this.forward(cursor, stored);
+            this.forward(cursor, part);
             if (this.session.outbox.backlog <= this.unsent) continue;
             await new Promise<void>((drained) => this.session.outbox.whenDrained(drained));
           }
@@ -188,7 +191,21 @@ export class CatchUp {
     return cursor;
   }
 
-  private forward(cursor: Cursor, { sequence, text }: StoredEvent): void {
+  /** What was read, in one part if it has no gap and no event that may have expired, since others replay the same. */
+  private partsOf({ sequence }: Cursor, batch: readonly StoredEvent[]): readonly (StoredEvent | Run)[] {
+    const isWhole =
+      batch.length > 1 && batch[0]?.sequence === sequence + 1 && batch.at(-1)?.sequence === sequence + batch.length;
+    const run = isWhole ? this.frames.runOf(batch, Math.min(MAX_RUN, this.unsent)) : null;
+    return run === null ? batch : [run];
+  }
+
+  private forward(cursor: Cursor, part: StoredEvent | Run): void {
+    if ('frames' in part) {
+      this.session.outbox.pushRun(part);
+      cursor.sequence += part.frames.length;
+      return;
+    }
+    const { sequence, text } = part;
     if (sequence > cursor.sequence + 1) this.tellGap(cursor);
     const { frame, expiry } = this.frames.of(text);
     if (expiry > this.now()) this.session.outbox.push(frame);

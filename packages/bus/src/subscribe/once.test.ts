@@ -1,6 +1,7 @@
 import { isChannelPattern } from '@arqonbus/protocol';
 import { beforeEach, expect, it } from 'vitest';
 import { isPending } from '../awaitable.ts';
+import type { Run } from '../connection/outbox.ts';
 import type { Membership, Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { MemoryStore } from '../engine/memory/store.ts';
@@ -42,12 +43,15 @@ beforeEach(() => {
   sent = [];
   stored = new Map();
   const memberships = new Map<Channel, Membership>();
+  const take = (frame: Buffer): void =>
+    void sent.push(`${frame.includes('"replayed":true') ? '' : 'live '}${textOf(frame)}`);
   session = {
     id: 'arq_client_me',
     outbox: {
       limit: 1_048_576,
       backlog: 0,
-      push: (frame: Buffer) => sent.push(`${frame.includes('"replayed":true') ? '' : 'live '}${textOf(frame)}`),
+      push: take,
+      pushRun: ({ frames }: Run) => frames.forEach(take),
     },
     send: (text: string) => sent.push(textOf(text)),
     memberships,

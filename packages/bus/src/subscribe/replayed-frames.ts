@@ -1,5 +1,7 @@
 import { expiryOf, markReplayed } from '@arqonbus/protocol';
 import { frameText } from '../connection/frame.ts';
+import type { Run } from '../connection/outbox.ts';
+import type { StoredEvent } from '../engine/engine.ts';
 
 /** A stored event as replays send it. */
 export interface ReplayedFrame {
@@ -9,6 +11,10 @@ export interface ReplayedFrame {
   readonly expiry: number;
 }
 
+interface KnownRun extends Run {
+  readonly events: readonly StoredEvent[];
+}
+
 /** How long frames are kept, in milliseconds. */
 const KEPT_MS = 1_000;
 /** Approximate memory for them; further frames are made for one replay only. */
@@ -16,10 +22,13 @@ const MAX_BYTES = 8 * 1_048_576;
 
 /**
  * The frames of recently replayed events. After an outage thousands of members replay the same events at the same time;
- * each event is framed once for all of them. The whole text is the key, so that a frame can never be that of another event.
+ * each event is framed once for all of them, and frames that are read together are joined once. Whole texts are the
+ * keys, so that a frame can never be that of another event.
  */
 export class ReplayedFrames {
   private readonly byText: Map<string, ReplayedFrame> = new Map();
+  /** By the text of their first event. */
+  private readonly runs: Map<string, KnownRun> = new Map();
   private bytes = 0;
 
   /** The frame of a stored event. */
@@ -27,19 +36,46 @@ export class ReplayedFrames {
     return this.byText.get(text) ?? this.make(text);
   }
 
+  /** The frames of events read together; null if one expires, or they have more than `most` bytes, or no memory is left. */
+  runOf(events: readonly StoredEvent[], most: number): Run | null {
+    const [first] = events;
+    if (first === undefined) return null;
+    const known = this.runs.get(first.text);
+    if (known !== undefined && isSame(known.events, events)) return known.joined.length > most ? null : known;
+    const made = events.map(({ text }) => this.of(text));
+    if (made.some(({ expiry }) => expiry !== Number.POSITIVE_INFINITY)) return null;
+    const frames = made.map(({ frame }) => frame);
+    const bytes = frames.reduce((sum, { length }) => sum + length, 0);
+    if (bytes > most || !this.mayKeep(bytes)) return null;
+    const run = { events, frames, joined: Buffer.concat(frames) };
+    this.runs.set(first.text, run);
+    return run;
+  }
+
   private make(text: string): ReplayedFrame {
     const made = { frame: frameText(markReplayed(text)), expiry: expiryOf(text) };
     // A character takes two bytes at most.
-    const bytes = 2 * text.length + made.frame.length;
-    if (this.bytes + bytes > MAX_BYTES) return made;
-    if (this.bytes === 0) setTimeout(() => this.forget(), KEPT_MS).unref();
-    this.byText.set(text, made);
-    this.bytes += bytes;
+    if (this.mayKeep(2 * text.length + made.frame.length)) this.byText.set(text, made);
     return made;
+  }
+
+  /** Reserves memory, until everything is forgotten. */
+  private mayKeep(bytes: number): boolean {
+    if (this.bytes + bytes > MAX_BYTES) return false;
+    if (this.bytes === 0) setTimeout(() => this.forget(), KEPT_MS).unref();
+    this.bytes += bytes;
+    return true;
   }
 
   private forget(): void {
     this.byText.clear();
+    this.runs.clear();
     this.bytes = 0;
   }
+}
+
+function isSame(one: readonly StoredEvent[], other: readonly StoredEvent[]): boolean {
+  if (one.length !== other.length) return false;
+  for (let index = 0; index < one.length; index += 1) if (one[index]!.text !== other[index]!.text) return false;
+  return true;
 }
