@@ -1,6 +1,6 @@
 import { newId, SERVER, timestamp } from '@arqonbus/protocol';
 import { andThen } from './awaitable.ts';
-import type { Session } from './connection/session.ts';
+import type { Sender, Session } from './connection/session.ts';
 import type { Events, Happening } from './events.ts';
 import type { Publisher } from './publish.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
@@ -29,6 +29,8 @@ export class Activity {
   /** The tenant that receives events without a tenant; null when only operators see them. */
   private readonly serverTenant: string | null;
   private readonly onFault: (error: unknown) => void;
+  /** The last {@link senderOf}: events of one tenant come in bursts. */
+  private sender: Sender = systemSender(SERVER, serverPrincipal('default'));
 
   constructor(publisher: Publisher, events: Events, options: ActivityOptions) {
     this.publisher = publisher;
@@ -74,7 +76,7 @@ export class Activity {
 
   private say(tenant: string, channel: string, id: string, payload: Record<string, unknown>): void {
     try {
-      const sent = this.publisher.announce(systemSender(SERVER, serverPrincipal(tenant)), {
+      const sent = this.publisher.announce(this.senderOf(tenant), {
         id,
         type: 'telemetry',
         room: this.room,
@@ -85,5 +87,10 @@ export class Activity {
     } catch (error) {
       this.onFault(error);
     }
+  }
+
+  private senderOf(tenant: string): Sender {
+    if (this.sender.principal.tenant !== tenant) this.sender = systemSender(SERVER, serverPrincipal(tenant));
+    return this.sender;
   }
 }

@@ -102,7 +102,7 @@ export { serverPrincipal, systemSender } from './system-sender.ts';
 export { longInterval, longTimeout } from './timers.ts';
 export { Gate, type Refused } from './websocket/gate.ts';
 export { UpgradeHandler } from './websocket/handshake.ts';
-export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
+export { type Beating, Heartbeat, type Slots } from './websocket/heartbeat.ts';
 export {
   createUpgradeServer,
   HANDSHAKE_LIMITS,

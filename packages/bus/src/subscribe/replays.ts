@@ -52,8 +52,6 @@ export interface ReplayParts {
 export class Replays {
   private readonly parts: ReplayParts;
   private readonly frames = new ReplayedFrames();
-  /** Per session and room: the position after which the session has received the room-wide stream. */
-  private readonly begun: WeakMap<Session, Map<string, Position>> = new WeakMap();
 
   constructor(parts: ReplayParts) {
     this.parts = parts;
@@ -107,7 +105,7 @@ export class Replays {
       if (rest.length > 0) this.goOn(session, channel.parent.wide, rest);
     }
     const isInRoom = [...session.memberships.keys()].some(({ room }) => room === channel.room);
-    if (!isInRoom) this.begun.get(session)?.delete(channel.room);
+    if (!isInRoom) session.begun?.delete(channel.room);
   }
 
   private goOn(session: Session, wide: Channel, rest: readonly ({ channel: Channel } & Position)[]): void {
@@ -181,7 +179,10 @@ export class Replays {
       isTakenOver ||= isOnItsWay;
       const from = after.get(stream) ?? state.sequence;
       catchUp.startAfter(stream, state, from);
-      if (stream.isWide) this.beginAt(session, stream, { sequence: from, epoch: state.epoch });
+      if (stream.isWide) {
+        session.begun ??= new Map();
+        session.begun.set(stream.room, { sequence: from, epoch: state.epoch });
+      }
     }
     if (isTakenOver) this.parts.rooms.refresh(channel);
     return missed.filter((one) => after.has(one.channel));
@@ -196,14 +197,8 @@ export class Replays {
   ): boolean {
     if (position === undefined) return false;
     if (other !== undefined) return other.covers(stream, position);
-    const begun = stream.isWide ? this.begun.get(session)?.get(stream.room) : undefined;
+    const begun = stream.isWide ? session.begun?.get(stream.room) : undefined;
     return begun !== undefined && begun.epoch === position.epoch && position.sequence >= begun.sequence;
-  }
-
-  private beginAt(session: Session, { room }: Channel, position: Position): void {
-    const known = this.begun.get(session);
-    if (known === undefined) this.begun.set(session, new Map([[room, position]]));
-    else known.set(room, position);
   }
 
   /** State of the joined stream and of the room-wide one; for a room or pattern, of all its streams. */
