@@ -1,8 +1,9 @@
 import { newId, SERVER, timestamp } from '@arqonbus/protocol';
 import { andThen } from './awaitable.ts';
 import type { Sender, Session } from './connection/session.ts';
-import type { Events, Happening } from './events.ts';
+import { type Events, eventText, type Happening } from './events.ts';
 import type { Publisher } from './publish.ts';
+import { type Payload, RawPayload } from './raw-payload.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
 
 const TELEMETRY_CHANNEL = 'telemetry-stream';
@@ -49,7 +50,7 @@ export class Activity {
   private record({ tenant, event, submitted }: Happening): void {
     const target = tenant ?? this.serverTenant;
     if (submitted || target === null || event.payload.room === this.room) return;
-    this.say(target, TELEMETRY_CHANNEL, event.event_id, { ...event });
+    this.say(target, TELEMETRY_CHANNEL, event.event_id, new RawPayload(eventText(event)));
   }
 
   /** Reports a client's activity. Only agents and services are reported, not people and dashboards. */
@@ -74,7 +75,7 @@ export class Activity {
     });
   }
 
-  private say(tenant: string, channel: string, id: string, payload: Record<string, unknown>): void {
+  private say(tenant: string, channel: string, id: string, payload: Payload): void {
     try {
       const sent = this.publisher.announce(this.senderOf(tenant), {
         id,

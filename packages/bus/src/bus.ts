@@ -387,8 +387,9 @@ export class Bus extends Core implements SessionHost {
     });
   }
 
-  receive(session: Session, text: string): void {
-    this.ingress.receive(session, text);
+  /** Handles one text frame of a client: its text, or the bytes of that. */
+  receive(session: Session, frame: string | Buffer): void {
+    this.ingress.receive(session, frame);
   }
 
   receiveBinary(session: Session): void {

@@ -364,7 +364,7 @@ export class Core {
   }
 
   /** Answers a refused envelope: a `command_response` to a command, an `error` to anything else. */
-  fail(session: Session, inbound: Inbound, error: unknown): void {
+  fail(session: Session, inbound: Omit<Inbound, 'payload'>, error: unknown): void {
     const refused = error instanceof BusError ? error : this.internal(error);
     const { id: message_id, room, channel } = inbound;
     const { tenant } = session.principal;

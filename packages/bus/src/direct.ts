@@ -11,7 +11,7 @@ import {
 } from '@arqonbus/protocol';
 import { type Access, forbidden } from './access.ts';
 import { andThen } from './awaitable.ts';
-import { frameText } from './connection/frame.ts';
+import { Frame } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import { sendAllSurely, sendSurely } from './connection/sure.ts';
 import type { Awaitable, Durability, Engine, NodeMessage } from './engine/engine.ts';
@@ -408,7 +408,7 @@ export class Direct {
   }
 
   private hand(sessions: Iterable<Session>, text: string): void {
-    const frame = frameText(text);
+    const frame = new Frame(text);
     for (const session of sessions) {
       session.outbox.push(frame);
       this.delivered += 1;

@@ -50,6 +50,18 @@ export interface BusEvent {
   readonly channel?: string;
 }
 
+let lastEvent: BusEvent | null = null;
+let lastText = '';
+
+/** An event as JSON text, serialized once for the listeners that are notified of it one after the other. */
+export function eventText(event: BusEvent): string {
+  if (event !== lastEvent) {
+    lastText = JSON.stringify(event);
+    lastEvent = event;
+  }
+  return lastText;
+}
+
 /** A validated event of a client, with the client's id. */
 export type Submitted = Required<Pick<BusEvent, 'eventType' | 'payload' | 'client_id'>> &
   Pick<BusEvent, 'room' | 'channel'>;

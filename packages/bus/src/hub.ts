@@ -1,5 +1,5 @@
 import { type Envelope, encode, isExpired, type JsonObject, MAIL_ROOM } from '@arqonbus/protocol';
-import { frameText } from './connection/frame.ts';
+import { Frame } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
 import { hearsItself } from './echo.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -73,7 +73,7 @@ export class Hub {
       if (silent !== undefined && audience.includes(silent)) count -= 1;
       if (parting !== null) this.endStream(audience, silent, event.text, parting);
       else if (count > 0) {
-        const frame = frameText(event.text);
+        const frame = new Frame(event.text);
         for (const session of audience) if (session !== silent) session.outbox.push(frame);
       }
     }
@@ -107,7 +107,7 @@ export class Hub {
     const audience = this.audienceOf(channel);
     if (audience.length === 0) return;
     const silent = this.silentSender(channel, from);
-    const frame = frameText(text);
+    const frame = new Frame(text);
     for (const session of audience) if (session !== silent && !except.has(session)) session.outbox.push(frame);
   }
 
@@ -117,7 +117,7 @@ export class Hub {
     if (channel === undefined || sessions.length === 0) return;
     const audience = this.audienceOf(channel);
     const silent = this.silentSender(channel, from);
-    const frame = frameText(text);
+    const frame = new Frame(text);
     for (const session of sessions) if (session !== silent && audience.includes(session)) session.outbox.push(frame);
   }
 
@@ -143,7 +143,7 @@ export class Hub {
   /** Sends a `system` notice to a channel's presence watchers; returns how many bytes and connections it took. */
   notifyWatchers(channel: Channel, payload: JsonObject): { readonly bytes: number; readonly sent: number } {
     if (channel.watchers === null) return { bytes: 0, sent: 0 };
-    const frame = frameText(notice(channel, payload));
+    const frame = new Frame(notice(channel, payload));
     for (const session of channel.watchers) session.outbox.push(frame);
     return { bytes: frame.length, sent: channel.watchers.size };
   }
@@ -158,7 +158,7 @@ export class Hub {
       }
     }
     if (all.size === 0) return;
-    const frame = frameText(notice(parent.wide, payload));
+    const frame = new Frame(notice(parent.wide, payload));
     for (const session of all) session.outbox.push(frame);
   }
 
@@ -169,7 +169,7 @@ export class Hub {
     text: string,
     { rest, whole }: Parting,
   ): void {
-    const [frame, all] = [frameText(rest), whole.size === 0 ? null : frameText(text)];
+    const [frame, all] = [new Frame(rest), whole.size === 0 ? null : new Frame(text)];
     for (const session of audience) {
       if (session !== silent) session.outbox.push(all !== null && whole.has(session) ? all : frame);
     }

@@ -11,8 +11,8 @@ export {
 } from './commands/command.ts';
 export { CommandRunner } from './commands/run.ts';
 export { type CommandSchemas, commandSchemas, typeName, type WireSchemas, wireSchemas } from './commands/schemas.ts';
-export { framePayload } from './connection/frame.ts';
-export type { Wire } from './connection/outbox.ts';
+export type { Frame } from './connection/frame.ts';
+export type { Batch, Framing, Wire } from './connection/outbox.ts';
 export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
 export { ViolationCount } from './connection/violations.ts';
 export type { Core } from './core.ts';
@@ -46,7 +46,7 @@ export { type EngineHost, type EngineHostOptions, hostEngine } from './engine/lo
 export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
-export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
+export { type BusEvent, Events, eventText, type Happening, type ServerEventType, type Severity } from './events.ts';
 export type { Messages, MessagesRequest } from './history/messages.ts';
 export { type HookKind, type HookOutcome, HookUnanswered, type HttpHookOptions } from './hooks/hooks.ts';
 export type { Tap } from './hub.ts';

@@ -11,6 +11,7 @@ import {
 } from '@arqonbus/protocol';
 import { andThen, attempt, isPending } from './awaitable.ts';
 import { type Incoming, Lane, overlaps } from './connection/lane.ts';
+import { type Received, readPlainEvent } from './connection/plain-event.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Core } from './core.ts';
 import type { PrivateOutcome } from './direct.ts';
@@ -93,14 +94,25 @@ export class Ingress {
     this.limits = limits;
   }
 
-  /** Handles one text frame of a client, within its size limit. Answers and errors go to that client; never throws. */
-  receive(session: Session, text: string): void {
+  /**
+   * Handles one text frame of a client, within its size limit. Answers and errors go to that client; never throws.
+   *
+   * @param frame its text, or the bytes of that: valid UTF-8, not used after this call
+   */
+  receive(session: Session, frame: string | Buffer): void {
     if (session.closed) return;
-    this.core.memory.received(text.length);
+    this.core.memory.received(frame.length);
     const { lane } = session;
     const isFirst = lane === null || (lane.length === 0 && this.mayBegin(lane));
-    if (isFirst && this.hasTurn(session)) this.take(session, text);
-    else this.enqueue(session, text);
+    if (isFirst && this.hasTurn(session)) this.take(session, this.decode(frame), frame.length);
+    // A queue of texts, since bytes would keep the larger chunk in memory that they arrived in.
+    else this.enqueue(session, frame.toString());
+  }
+
+  private decode(frame: string | Buffer): Incoming {
+    const { strictEnvelope } = this.core.options;
+    if (typeof frame === 'string') return decode(frame, strictEnvelope);
+    return readPlainEvent(frame, strictEnvelope) ?? decode(frame.toString(), strictEnvelope);
   }
 
   /** Handles a binary frame; no subprotocol uses them yet. */
@@ -122,7 +134,7 @@ export class Ingress {
    * Sends a validated event, private message or telemetry event, from any transport and sender; not for commands.
    * Throws or rejects with the error that refused it.
    */
-  post(sender: Sender, inbound: Inbound): Awaitable<Posted> {
+  post(sender: Sender, inbound: Received): Awaitable<Posted> {
     const { submissions, memory } = this.core;
     memory.requireRoom();
     switch (inbound.type) {
@@ -223,7 +235,9 @@ export class Ingress {
   /** Processes queued envelopes, as far as turn and order allow. */
   private proceed(session: Session, lane: Lane): void {
     while (!session.closed && lane.length > 0 && this.mayBegin(lane) && this.hasTurn(session)) {
-      this.take(session, lane.shift());
+      const arrived = lane.shift();
+      if (typeof arrived === 'string') this.take(session, this.decode(arrived), arrived.length);
+      else this.take(session, arrived, 0);
     }
     this.settle(session, lane);
   }
@@ -268,9 +282,12 @@ export class Ingress {
 
   // One envelope ------------------------------------------------------------------------------------------------------
 
-  /** Starts one envelope, or puts it back at the front of its lane until earlier ones have finished. */
-  private take(session: Session, arrived: string | Incoming): void {
-    const incoming = typeof arrived === 'string' ? decode(arrived, this.core.options.strictEnvelope) : arrived;
+  /**
+   * Starts one envelope, or puts it back at the front of its lane until earlier ones have finished.
+   *
+   * @param size the length of its text; 0 if it was put back before
+   */
+  private take(session: Session, incoming: Incoming, size: number): void {
     const isEvent = overlaps(incoming);
     const mustDrain = this.mustDrain(session, isEvent);
     if (mustDrain || (!isEvent && session.lane !== null && session.lane.inFlight > 0)) {
@@ -280,7 +297,6 @@ export class Ingress {
       return;
     }
     const done = isRefusal(incoming) ? this.refuse(session, incoming) : this.accept(session, incoming);
-    const size = typeof arrived === 'string' ? arrived.length : 0;
     // A command or a large text may take long: check the clock before the next envelope.
     if (!isEvent || size > HEAVY) this.count |= CLOCK_EVERY - 1;
     if (isPending(done)) this.follow(session, done, size, !isEvent);
@@ -302,7 +318,7 @@ export class Ingress {
     });
   }
 
-  private accept(session: Session, inbound: Inbound): Awaitable<void> {
+  private accept(session: Session, inbound: Received): Awaitable<void> {
     const refusedFor = this.overRate(session);
     if (refusedFor > 0) return this.refuseRate(session, inbound, refusedFor);
     session.rateRefusals = 0;
@@ -316,7 +332,7 @@ export class Ingress {
     );
   }
 
-  private posted(session: Session, inbound: Inbound, posted: Posted): void {
+  private posted(session: Session, inbound: Received, posted: Posted): void {
     if (inbound.ack) session.send(encodeAck(inbound.id, posted));
     const { room, channel } = 'channel' in posted ? posted.channel : inbound;
     this.core.activity.note(session, session.lastActivity, inbound.type, inbound.id, room, channel);
@@ -338,7 +354,7 @@ export class Ingress {
     return 0;
   }
 
-  private refuseRate(session: Session, inbound: Inbound, retryAfterMs: number): void {
+  private refuseRate(session: Session, inbound: Received, retryAfterMs: number): void {
     const { core } = this;
     const message = `You are sending faster than the server allows; wait ${retryAfterMs} ms.`;
     core.fail(session, inbound, new BusError('RATE_LIMITED', message, { retry_after_ms: retryAfterMs }));

@@ -1,5 +1,5 @@
 import { WILDCARD } from '@arqonbus/protocol';
-import { frameText } from './connection/frame.ts';
+import { Frame } from './connection/frame.ts';
 import type { StreamAddress } from './engine/engine.ts';
 import type { Events } from './events.ts';
 import { type Hub, notice } from './hub.ts';
@@ -51,7 +51,7 @@ export class Notices {
       if (place.matches?.(channel) === false) continue;
       for (const [session, { coverage }] of place.members) if (coverage?.includes(channel) !== false) all.add(session);
     }
-    const frame = frameText(notice(stream, { event: 'history_gap', room: name, channel }));
+    const frame = new Frame(notice(stream, { event: 'history_gap', room: name, channel }));
     for (const session of all) session.outbox.push(frame);
   }
 }

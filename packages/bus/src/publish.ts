@@ -20,6 +20,7 @@ import { type Inspection, type Inspector, inspectMessage, type Judgement } from 
 import { isMember } from './is-member.ts';
 import { marksText } from './marks.ts';
 import { type PublishEvent, type PublishHook, runHooks } from './publish-hooks.ts';
+import { type Payload, payloadValue, RawPayload } from './raw-payload.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
@@ -33,7 +34,7 @@ export interface Message {
   readonly type: 'event' | 'telemetry';
   readonly room: string | undefined;
   readonly channel: string | undefined;
-  readonly payload: JsonObject;
+  readonly payload: Payload;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
   /** Already checked (`checkOptions`); a delivery time has already been applied. */
@@ -46,7 +47,7 @@ export interface Outcome {
   readonly channel: Channel;
   readonly published: Published;
   /** The payload as sent, after inspection. */
-  readonly payload: JsonObject;
+  readonly payload: Payload;
 }
 
 /** An event accepted for later publication. */
@@ -165,7 +166,8 @@ export class Publisher {
     if (this.hooks.length === 0 && hook?.onPublish !== true && this.hooking.size === 0) {
       return this.store(sender, message, address, message.payload, message.metadata, began, deliver);
     }
-    const { type, id, payload, metadata } = message;
+    const { type, id, metadata } = message;
+    const payload = payloadValue(message.payload);
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(this.inOrder(sender, this.askHooks(hook, event, sender)), (left) => {
       if (left.payload !== payload) {
@@ -184,7 +186,8 @@ export class Publisher {
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
     const { hook } = this.admit(sender, message, address);
-    const { type, id, payload, metadata } = message;
+    const { type, id, metadata } = message;
+    const payload = payloadValue(message.payload);
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(this.askHooks(hook, event, sender), (left) => {
       if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
@@ -204,8 +207,9 @@ export class Publisher {
     const { room, channel: name } = address;
     this.access.require(sender.principal, 'publish', room, name);
     const policy = this.admit(sender, message, address, { isConnection });
-    const mismatch = requireSchema(policy, message.payload);
-    const { type, id, payload, metadata } = message;
+    const { type, id, metadata } = message;
+    const payload = payloadValue(message.payload);
+    const mismatch = requireSchema(policy, payload);
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata, dry: true };
     return andThen(this.askHooks(policy.hook, event, sender), (left) => {
       if (left.payload !== payload) {
@@ -264,7 +268,7 @@ export class Publisher {
     sender: Sender,
     message: Message,
     address: Address,
-    givenPayload: JsonObject,
+    givenPayload: Payload,
     givenMetadata: Metadata | undefined,
     began: number,
     deliver?: Deliver,
@@ -273,7 +277,7 @@ export class Publisher {
     let metadata = givenMetadata;
     // Before the channel is created, since the policy may block its name.
     if (this.inspector.enabledFor(sender.principal.tenant)) {
-      const subject = subjectOf(message, address, payload, this.policyAt(sender, address).casil);
+      const subject = subjectOf(message, address, payloadValue(payload), this.policyAt(sender, address).casil);
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const { tenant } = sender.principal;
@@ -289,9 +293,9 @@ export class Publisher {
         room: channel.room,
         channel: channel.channel,
         from: sender.id,
-        payload,
+        payload: payload instanceof RawPayload ? payload.text : payload,
         metadata,
-        marks: withHops(message.marks === undefined ? marks : `${marks},${message.marks(payload)}`, step),
+        marks: withHops(message.marks === undefined ? marks : `${marks},${message.marks(payloadValue(payload))}`, step),
         requestId: message.requestId,
       },
       now,

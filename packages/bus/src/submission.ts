@@ -6,9 +6,12 @@ import type { Awaitable } from './engine/engine.ts';
 import type { BusEvent, Events } from './events.ts';
 import type { Inspector } from './inspection.ts';
 import type { Message, Outcome, Publisher } from './publish.ts';
+import { payloadValue } from './raw-payload.ts';
 
 /** An envelope of type `telemetry`: its payload is `{eventType, payload, room?, channel?}`. */
-export type TelemetryMessage = Pick<Message, 'id' | 'room' | 'channel' | 'payload' | 'metadata' | 'requestId'>;
+export interface TelemetryMessage extends Pick<Message, 'id' | 'room' | 'channel' | 'metadata' | 'requestId'> {
+  readonly payload: JsonObject;
+}
 
 const EVENT_TYPE = /^[A-Za-z0-9._-]{1,128}$/;
 
@@ -52,8 +55,9 @@ export class Submissions {
   }
 
   /** Event listeners are administrators' tools, and see no more than a log would. */
-  private shown(id: string, { channel: { tenant, room, channel }, payload }: Outcome): JsonObject {
+  private shown(id: string, { channel: { tenant, room, channel }, payload: sent }: Outcome): JsonObject {
     const { inspector } = this;
+    const payload = payloadValue(sent);
     if (!inspector.enabledFor(tenant)) return payload;
     return inspector.shown({ type: 'telemetry', id, tenant, room, channel, payload });
   }

@@ -66,7 +66,7 @@ function sentenceOf({ message, details: { field } }: BusError, frame: JsonObject
   return `"${field}" is null: give it a value, or leave it out.`;
 }
 
-export function isRefusal(result: Inbound | Refusal): result is Refusal {
+export function isRefusal(result: object): result is Refusal {
   return 'code' in result;
 }
 

@@ -1,6 +1,6 @@
 import { BusError, encode, type JsonObject, newId, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { frameText } from '../connection/frame.ts';
+import { Frame } from '../connection/frame.ts';
 import type { Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { NodeMessage } from '../engine/engine.ts';
@@ -47,7 +47,7 @@ export function announceCommands(bus: Core): AnyCommand[] {
 
 /** Delivers an announcement to its clients on this node; returns their number. */
 export function deliverAnnouncement(bus: Core, { tenant: name, text, room = WILDCARD }: NodeMessage): number {
-  const frame = frameText(text);
+  const frame = new Frame(text);
   let count = 0;
   for (const tenant of bus.rooms.tenants.values()) {
     if (name !== EVERY_TENANT && tenant.name !== name) continue;

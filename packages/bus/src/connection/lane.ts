@@ -1,7 +1,8 @@
-import { type Inbound, isRefusal, type Refusal } from '@arqonbus/protocol';
+import { isRefusal, type Refusal } from '@arqonbus/protocol';
+import type { Received } from './plain-event.ts';
 
 /** An envelope, or the refusal of an invalid frame, which is also answered in order. */
-export type Incoming = Inbound | Refusal;
+export type Incoming = Received | Refusal;
 
 /** The queued and in-flight envelopes of one connection. Most connections have no lane. */
 export class Lane {

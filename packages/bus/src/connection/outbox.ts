@@ -1,48 +1,58 @@
-import { cutFrames } from './frame.ts';
+import { cutFrames, type Frame, Run } from './frame.ts';
 
 /**
- * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds one text's frames to
- * its parent's. Connections that receive the same texts in the same order share a node, so its bytes are joined once
+ * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds the frames of
+ * one text, or of a run of texts, to its parent's. Connections that receive the same texts in the same order share a node, so its bytes are joined once
  * and written to all of them. A connection with its own texts takes another path; order is always kept.
  */
 export class Batch {
   readonly parent: Batch | null;
-  readonly frame: Buffer | null;
+  readonly frame: Frame | Run | null;
   readonly bytes: number;
-  readonly depth: number;
-  /** Texts in the path: a node has one, or those of a {@link Run}. */
   readonly texts: number;
   /** The child for the frame delivered last; one is enough, since a frame is delivered to all receivers in one pass. */
   next: Batch | null = null;
   private whole: Buffer | null = null;
 
-  constructor(parent: Batch | null, frame: Buffer | null, texts: number) {
+  constructor(parent: Batch | null, frame: Frame | Run | null) {
     this.parent = parent;
     this.frame = frame;
     this.bytes = parent === null || frame === null ? 0 : parent.bytes + frame.length;
-    this.depth = parent === null ? 0 : parent.depth + 1;
-    this.texts = parent === null ? 0 : parent.texts + texts;
+    this.texts = parent === null ? 0 : parent.texts + (frame instanceof Run ? frame.frames.length : 1);
   }
 
-  /** All frames of the path as one buffer, joined on the first call. */
+  /** All frames of the path as one buffer, written on the first call. */
   joined(): Buffer {
-    if (this.whole === null) this.whole = this.depth === 1 ? this.frame! : Buffer.concat(this.frames(), this.bytes);
+    this.whole ??= this.parent?.parent === null ? this.frame!.bytes : this.join();
     return this.whole;
   }
 
   /** The frames of the path, one text each, oldest first. */
-  frames(): Buffer[] {
-    const frames = new Array<Buffer>(this.depth);
-    for (let node: Batch = this; node.parent !== null; node = node.parent) frames[node.depth - 1] = node.frame!;
+  frames(): Frame[] {
+    const frames = new Array<Frame>(this.texts);
+    for (let node: Batch = this; node.parent !== null; node = node.parent) {
+      const first = node.parent.texts;
+      if (node.frame instanceof Run)
+        for (const [index, frame] of node.frame.frames.entries()) frames[first + index] = frame;
+      else frames[first] = node.frame!;
+    }
     return frames;
+  }
+
+  private join(): Buffer {
+    const bytes = Buffer.allocUnsafe(this.bytes);
+    for (let node: Batch = this; node.parent !== null; node = node.parent)
+      node.frame!.writeTo(bytes, node.parent.bytes);
+    return bytes;
   }
 }
 
-/** The frames of several texts that many connections receive one after the other, joined once for all of them. */
-export interface Run {
-  /** One text each. */
-  readonly frames: readonly Buffer[];
-  readonly joined: Buffer;
+/** The form in which a transport writes texts, where that is not WebSocket frames. */
+export interface Framing {
+  /** The texts of a batch as the bytes to write. Called once for each batch of the connection, in their order. */
+  join(batch: Batch): Buffer;
+  /** The end of as many whole texts from `from` as fit in `most` bytes; at least one. */
+  cut(bytes: Buffer, from: number, most: number): number;
 }
 
 /** The sending side of a connection, implemented by the transport. */
@@ -53,6 +63,8 @@ export interface Wire {
   readonly isOpen: boolean;
   /** Whether {@link write} takes the frames of one text at a time, since it frames texts itself. */
   readonly oneByOne: boolean;
+  /** Default: WebSocket frames. */
+  readonly framing?: Framing;
   /** Writes whole frames; `taken` is called once they, and all before them, have left this process. */
   write(frames: Buffer, taken?: () => void): void;
   /** Pauses or resumes reading, so that the peer's sending stalls. Idempotent. */
@@ -64,7 +76,7 @@ export interface Wire {
 /** Collects the outboxes that received frames in this turn, and writes each once at its end. */
 export class Flusher {
   /** The batch of every outbox between turns. */
-  readonly root: Batch = new Batch(null, null, 0);
+  readonly root: Batch = new Batch(null, null);
   private dirty: Outbox[] = [];
   private readonly run = (): void => this.flush();
 
@@ -126,22 +138,13 @@ export class Outbox {
     return this.batch.bytes + this.waitingBytes + this.wire.backlog;
   }
 
-  /** Queues the frames of one text. Costs two comparisons when other connections already got the same. */
-  push(frame: Buffer): void {
-    if (this.open) this.append(frame, 1);
-  }
-
-  /** The same for the texts of a run. */
-  pushRun({ frames, joined }: Run): void {
-    if (this.wire.oneByOne) for (const frame of frames) this.push(frame);
-    else if (this.open) this.append(joined, frames.length);
-  }
-
-  private append(frame: Buffer, texts: number): void {
+  /** Queues the frames of one text, or of a run of texts. Costs two comparisons when other connections already got the same. */
+  push(frame: Frame | Run): void {
+    if (!this.open) return;
     const { batch } = this;
     let next = batch.next;
     if (next === null || next.frame !== frame) {
-      next = new Batch(batch, frame, texts);
+      next = new Batch(batch, frame);
       batch.next = next;
     }
     if (batch.parent === null) this.flusher.add(this);
@@ -155,14 +158,20 @@ export class Outbox {
     if (!this.open || batch.parent === null) return;
     this.sent += batch.texts;
     this.sentBytes += batch.bytes;
-    if (this.waiting === null && !wire.oneByOne && wire.backlog + batch.bytes <= AT_A_TIME) {
-      wire.write(batch.joined());
-      return;
+    if (wire.oneByOne) {
+      this.waiting ??= [];
+      for (const frame of batch.frames()) this.waiting.push(frame.bytes);
+      this.waitingBytes += batch.bytes;
+    } else {
+      const bytes = wire.framing === undefined ? batch.joined() : wire.framing.join(batch);
+      if (this.waiting === null && wire.backlog + bytes.length <= AT_A_TIME) {
+        wire.write(bytes);
+        return;
+      }
+      this.waiting ??= [];
+      this.waiting.push(bytes);
+      this.waitingBytes += bytes.length;
     }
-    this.waiting ??= [];
-    if (wire.oneByOne) this.waiting.push(...batch.frames());
-    else this.waiting.push(batch.joined());
-    this.waitingBytes += batch.bytes;
     this.pump();
     if (this.waitingBytes + wire.backlog <= this.limit) return;
     this.abandon();
@@ -248,7 +257,7 @@ export class Outbox {
         return;
       }
       const first = waiting[0] as Buffer;
-      const end = wire.oneByOne ? first.length : cutFrames(first, this.offset, AT_A_TIME);
+      const end = wire.oneByOne ? first.length : this.cut(first);
       const frames = end === first.length && this.offset === 0 ? first : first.subarray(this.offset, end);
       this.waitingBytes -= frames.length;
       this.offset = end;
@@ -265,6 +274,13 @@ export class Outbox {
     clearTimeout(closing.timer);
     this.closing = null;
     wire.close(closing.code, closing.reason);
+  }
+
+  /** The end of what is written next of `bytes`, from the current offset. */
+  private cut(bytes: Buffer): number {
+    const { framing } = this.wire;
+    if (framing === undefined) return cutFrames(bytes, this.offset, AT_A_TIME);
+    return framing.cut(bytes, this.offset, AT_A_TIME);
   }
 
   /** Requests a callback once the kernel has accepted the written bytes. */

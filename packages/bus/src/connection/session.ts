@@ -3,7 +3,7 @@ import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
 import type { TokenBucket } from '../rate.ts';
 import { type SenderMark, senderMark } from '../sender-mark.ts';
-import { frameText } from './frame.ts';
+import { Frame } from './frame.ts';
 import type { Lane } from './lane.ts';
 import type { Outbox, Wire } from './outbox.ts';
 import { ViolationCount } from './violations.ts';
@@ -228,7 +228,7 @@ export class Session implements Sender {
 
   /** Sends one envelope to this client alone. */
   send(text: string): void {
-    this.outbox.push(frameText(text));
+    this.outbox.push(new Frame(text));
   }
 
   /** The room for a channel name without a room (rule 3): the current channel's, else the last one joined. */

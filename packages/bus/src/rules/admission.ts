@@ -1,5 +1,6 @@
-import { BusError, type JsonObject } from '@arqonbus/protocol';
+import { BusError } from '@arqonbus/protocol';
 import { TokenBucket } from '../rate.ts';
+import { type Payload, payloadText, payloadValue } from '../raw-payload.ts';
 import type { Mismatch } from './payload-schema.ts';
 import type { ChannelPolicy } from './rules.ts';
 
@@ -31,8 +32,8 @@ export function requirePublisher({ publish }: ChannelPolicy, candidate: Candidat
 }
 
 /** Throws LIMIT_EXCEEDED for a payload over the policy's limit. */
-export function requireSize(policy: ChannelPolicy, payload: JsonObject): void {
-  if (policy.maxMessageBytes !== null) requireBytes(policy, Buffer.byteLength(JSON.stringify(payload)));
+export function requireSize(policy: ChannelPolicy, payload: Payload): void {
+  if (policy.maxMessageBytes !== null) requireBytes(policy, Buffer.byteLength(payloadText(payload)));
 }
 
 /** The same for a payload whose size is known, in UTF-8 bytes of JSON. */
@@ -46,9 +47,9 @@ export function requireBytes({ maxMessageBytes }: ChannelPolicy, bytes: number):
 }
 
 /** The payload's first violation of the policy's schema, or null. Throws SCHEMA_MISMATCH where it is enforced. */
-export function requireSchema({ schema }: ChannelPolicy, payload: JsonObject): Mismatch | null {
+export function requireSchema({ schema }: ChannelPolicy, payload: Payload): Mismatch | null {
   if (schema === null) return null;
-  const mismatch = schema.check(payload);
+  const mismatch = schema.check(payloadValue(payload));
   if (mismatch !== null && schema.mode === 'enforce') throw schemaMismatch(mismatch);
   return mismatch;
 }

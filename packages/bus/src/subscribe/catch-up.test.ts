@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
-import { framePayload } from '../connection/frame.ts';
-import type { Run } from '../connection/outbox.ts';
+import { type Frame, Run } from '../connection/frame.ts';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import { type Channel, Rooms } from '../rooms.ts';
@@ -32,8 +31,7 @@ function rig(stored: number, live: { sequence: number; epoch: string }) {
   const outbox = {
     limit: 8 * 1_048_576,
     backlog: 0,
-    push: (frame: Buffer) => sent.push(framePayload(frame).toString()),
-    pushRun: ({ frames }: Run) => sent.push(...frames.map((frame) => framePayload(frame).toString())),
+    push: (part: Frame | Run) => sent.push(...(part instanceof Run ? part.frames : [part]).map(({ text }) => text)),
   };
   const session = { id: 'arq_client_me', outbox, send: (text: string) => sent.push(text) } as unknown as Session;
   const broker = {

@@ -1,6 +1,6 @@
 import { encode, isExpired, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
-import type { Run } from '../connection/outbox.ts';
+import { Run } from '../connection/frame.ts';
 import type { Session } from '../connection/session.ts';
 import { hearsItself } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
@@ -200,8 +200,8 @@ export class CatchUp {
   }
 
   private forward(cursor: Cursor, part: StoredEvent | Run): void {
-    if ('frames' in part) {
-      this.session.outbox.pushRun(part);
+    if (part instanceof Run) {
+      this.session.outbox.push(part);
       cursor.sequence += part.frames.length;
       return;
     }

@@ -5,7 +5,7 @@ import type { JsonObject, PresenceNotice } from '@arqonbus/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { Cluster } from '../cluster.ts';
-import { framePayload } from '../connection/frame.ts';
+import type { Frame } from '../connection/frame.ts';
 import type { Membership, Session } from '../connection/session.ts';
 import type { Engine, EngineEvents, Presence, PresenceEntry } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
@@ -217,8 +217,7 @@ describe('what other nodes tell', () => {
       standing: {},
       mark: { record: { type: 'service', role: 'user' } },
       outbox: {
-        push: (frame: Buffer) =>
-          void notices.push(JSON.parse(framePayload(frame).toString()).payload as PresenceNotice),
+        push: ({ text }: Frame) => void notices.push(JSON.parse(text).payload as PresenceNotice),
       },
     } as unknown as Session;
     const membership = { joinedAt: clock.now(), live: true, state: null, stateBytes: 0 } as unknown as Membership;

@@ -9,7 +9,7 @@ import {
 } from '@arqonbus/protocol';
 import { andThen } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
-import { frameText } from '../connection/frame.ts';
+import { Frame } from '../connection/frame.ts';
 import type { Membership, Session, Standing } from '../connection/session.ts';
 import { type Awaitable, type Engine, type PresenceEntry, streamKey } from '../engine/engine.ts';
 import { type Hub, notice } from '../hub.ts';
@@ -212,7 +212,7 @@ export class Rosters {
       const watched = this.watchedAt(channel);
       watched.callOff?.();
       watched.callOff = null;
-      const frame = frameText(notice(channel, payloadOf(watched, watched.roster.whole())));
+      const frame = new Frame(notice(channel, payloadOf(watched, watched.roster.whole())));
       for (const session of due) {
         channel.watch(session, true);
         session.outbox.push(frame);

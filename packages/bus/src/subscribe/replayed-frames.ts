@@ -1,18 +1,18 @@
 import { expiryOf, markReplayed } from '@arqonbus/protocol';
-import { frameText } from '../connection/frame.ts';
-import type { Run } from '../connection/outbox.ts';
+import { Frame, Run } from '../connection/frame.ts';
 import type { StoredEvent } from '../engine/engine.ts';
 
 /** A stored event as replays send it. */
 export interface ReplayedFrame {
   /** Of its text, marked as replayed. */
-  readonly frame: Buffer;
+  readonly frame: Frame;
   /** When it expires, in milliseconds since 1970; `Infinity`: never. */
   readonly expiry: number;
 }
 
-interface KnownRun extends Run {
+interface KnownRun {
   readonly events: readonly StoredEvent[];
+  readonly run: Run;
 }
 
 /** How long frames are kept, in milliseconds. */
@@ -41,21 +41,21 @@ export class ReplayedFrames {
     const [first] = events;
     if (first === undefined) return null;
     const known = this.runs.get(first.text);
-    if (known !== undefined && isSame(known.events, events)) return known.joined.length > most ? null : known;
+    if (known !== undefined && isSame(known.events, events)) return known.run.length > most ? null : known.run;
     const made = events.map(({ text }) => this.of(text));
     if (made.some(({ expiry }) => expiry !== Number.POSITIVE_INFINITY)) return null;
     const frames = made.map(({ frame }) => frame);
     const bytes = frames.reduce((sum, { length }) => sum + length, 0);
     if (bytes > most || !this.mayKeep(bytes)) return null;
-    const run = { events, frames, joined: Buffer.concat(frames) };
-    this.runs.set(first.text, run);
+    const run = new Run(frames);
+    this.runs.set(first.text, { events, run });
     return run;
   }
 
   private make(text: string): ReplayedFrame {
-    const made = { frame: frameText(markReplayed(text)), expiry: expiryOf(text) };
-    // A character takes two bytes at most.
-    if (this.mayKeep(2 * text.length + made.frame.length)) this.byText.set(text, made);
+    const made = { frame: new Frame(markReplayed(text)), expiry: expiryOf(text) };
+    // Both texts are kept, and a character takes two bytes at most.
+    if (this.mayKeep(4 * text.length + made.frame.length)) this.byText.set(text, made);
     return made;
   }
 

@@ -23,7 +23,7 @@ export interface SessionHost {
   /** Asks the backend, if any, who the client is. Throws or rejects with a BusError to refuse it. */
   admit(arrival: Arrival): Awaitable<Arrival>;
   connect(arrival: Arrival, wire: Wire): Session;
-  receive(session: Session, text: string): void;
+  receive(session: Session, frame: Buffer): void;
   receiveBinary(session: Session): void;
   closeSession(session: Session, code: number, reason: string): void;
   /** `isFarewell`: the client closed it on purpose. */
@@ -61,8 +61,8 @@ class Line implements SocketEvents {
     this.session = session;
   }
 
-  text(text: string): void {
-    this.host.receive(this.session, text);
+  text(bytes: Buffer): void {
+    this.host.receive(this.session, bytes);
   }
 
   binary(): void {

@@ -9,7 +9,8 @@ const CLOSE_TIMEOUT_MS = 5_000;
 
 /** Receives a socket's frames and its end. */
 export interface SocketEvents {
-  text(text: string): void;
+  /** The bytes of a text frame, valid UTF-8; they may be reused after this call. */
+  text(bytes: Buffer): void;
   binary(): void;
   /** The peer was silent for too long. */
   silent(): void;
@@ -50,7 +51,7 @@ export class Socket implements Wire, Beating {
     ws.on('message', (data, isBinary) => {
       if (this.closing) return;
       if (isBinary) events.binary();
-      else events.text((data as Buffer).toString());
+      else events.text(data as Buffer);
     });
     ws.on('close', (code) => {
       heartbeat.remove(this);

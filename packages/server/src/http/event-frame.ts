@@ -1,12 +1,13 @@
-import { framePayload } from '@arqonbus/bus';
-import type { Envelope, JoinResult, Position } from '@arqonbus/protocol';
+import type { Frame } from '@arqonbus/bus';
+import type { Envelope, JoinResult } from '@arqonbus/protocol';
+import type { Stored } from './positions.ts';
 
 /** One envelope as a server-sent event, with the facts that affect the reader's position. */
 export interface EventFrame {
   /** `data: …` with the trailing empty line. */
   readonly data: Buffer;
   /** The stream position of a stored event. */
-  readonly at: { readonly room: string; readonly channel: string; readonly position: Position } | undefined;
+  readonly at: Stored | undefined;
   /** The id of the command that it answers, if any. */
   readonly answers: string | undefined;
   /** The result of a successful join. */
@@ -16,13 +17,13 @@ export interface EventFrame {
 }
 
 /** An event has the same frame for all its recipients, so it is converted only once. */
-const made: WeakMap<Buffer, EventFrame> = new WeakMap();
+const made: WeakMap<Frame, EventFrame> = new WeakMap();
 
-export function eventFrame(frames: Buffer): EventFrame {
-  let known = made.get(frames);
+export function eventFrame(frame: Frame): EventFrame {
+  let known = made.get(frame);
   if (known === undefined) {
-    known = make(framePayload(frames).toString());
-    made.set(frames, known);
+    known = make(frame.text);
+    made.set(frame, known);
   }
   return known;
 }
@@ -48,7 +49,7 @@ function placeOf({ type, room, channel, metadata }: Envelope): EventFrame['at'] 
   const { sequence, epoch, delivery } = metadata ?? {};
   // Deliveries of a consumer group have a cursor of their own.
   if (typeof sequence !== 'number' || typeof epoch !== 'string' || delivery !== undefined) return undefined;
-  return { room, channel, position: { sequence, epoch } };
+  return { room, channel, name: `${room}:${channel}`, position: { sequence, epoch } };
 }
 
 function joinedOf({ type, command, status, payload }: Envelope): JoinResult | undefined {

@@ -1,15 +1,14 @@
 import type { ServerResponse } from 'node:http';
-import type { Session, Wire } from '@arqonbus/bus';
-import { eventFrame } from './event-frame.ts';
-import { Positions, type Resumed } from './positions.ts';
+import type { Batch, Framing, Session, Wire } from '@arqonbus/bus';
+import type { Resumed } from './positions.ts';
+import { Standing } from './standing.ts';
 
 /** Interval of keep-alive comments for proxies and readers, in milliseconds. */
 const COMMENT_MS = 15_000;
 const COMMENT = ':\n\n';
 /** Time limit for the peer to read the end of its stream, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
-/** With more memberships, the position is sent once per turn of the event loop instead of with every event. */
-const FEW_MEMBERSHIPS = 16;
+const END_OF_EVENT = '\n\n';
 
 /** Notifications about a stream. */
 export interface StreamEvents {
@@ -19,20 +18,15 @@ export interface StreamEvents {
 }
 
 /** A session's output as server-sent events: one event per envelope, and a final `close` event. */
-export class EventStream implements Wire {
-  /** An SSE event is made from the frame of one text. */
-  readonly oneByOne = true;
+export class EventStream implements Wire, Framing {
+  readonly oneByOne = false;
+  readonly framing: Framing = this;
   private readonly response: ServerResponse;
   private readonly events: StreamEvents;
-  private readonly positions: Positions = new Positions();
   private readonly timer: NodeJS.Timeout;
   private session: Session | null = null;
-  /** Pending joins by request id; they are part of the position too. */
-  private readonly pending: Map<string, Resumed>;
+  private standing: Standing;
   private closing = false;
-  /** The last position sent, and whether an update is scheduled. */
-  private told = '';
-  private isDue = false;
   /** Bytes written to the socket at the previous check. */
   private takenBefore = -1;
 
@@ -40,8 +34,7 @@ export class EventStream implements Wire {
   constructor(response: ServerResponse, joins: ReadonlyMap<string, Resumed>, events: StreamEvents) {
     this.response = response;
     this.events = events;
-    this.pending = new Map(joins);
-    this.positions.seed([...joins.values()]);
+    this.standing = Standing.start(joins);
     response.on('close', () => {
       clearInterval(this.timer);
       events.ended();
@@ -67,56 +60,22 @@ export class EventStream implements Wire {
     return !this.closing && !destroyed && socket?.writable !== false;
   }
 
-  write(frames: Buffer, taken?: () => void): void {
-    const { response } = this;
-    if (!this.isOpen) {
-      if (taken !== undefined) setImmediate(taken);
-    } else if (frames.length > 0) {
-      response.write(this.eventOf(frames), taken === undefined ? undefined : () => taken());
-    } else if (taken !== undefined) {
-      if (this.backlog === 0) setImmediate(taken);
-      else response.once('drain', taken);
-    }
+  join(batch: Batch): Buffer {
+    const { session, standing } = this;
+    const { bytes, after } = (session === null ? standing : standing.of(session.memberships)).take(batch);
+    this.standing = after;
+    return bytes;
   }
 
-  private eventOf(frames: Buffer): Buffer {
-    const { data, at, answers, joined, retryMs } = eventFrame(frames);
-    if (answers !== undefined) this.pending.delete(answers);
-    if (at !== undefined) this.positions.advance(at.room, at.channel, at.position);
-    else if (joined?.positions !== undefined) {
-      this.positions.joined(joined.room, joined.positions, joined.recovered !== undefined);
-    }
-    const id = at === undefined && joined === undefined ? '' : this.idNow();
-    const head = `${retryMs === undefined ? '' : `retry: ${retryMs}\n`}${id}`;
-    return head === '' ? data : Buffer.concat([Buffer.from(head), data]);
+  cut(bytes: Buffer, from: number, most: number): number {
+    if (bytes.length - from <= most) return bytes.length;
+    const last = bytes.subarray(from, from + most).lastIndexOf(END_OF_EVENT);
+    return (last >= 0 ? from + last : bytes.indexOf(END_OF_EVENT, from)) + END_OF_EVENT.length;
   }
 
-  /** The `id` line to send with an event; empty if the position is sent at the end of the turn. */
-  private idNow(): string {
-    const { session } = this;
-    if (session === null) return '';
-    if (session.memberships.size <= FEW_MEMBERSHIPS) return this.idLine(session);
-    if (!this.isDue) {
-      this.isDue = true;
-      setImmediate(() => this.tellPosition());
-    }
-    return '';
-  }
-
-  private tellPosition(): void {
-    this.isDue = false;
-    const { session, response } = this;
-    if (session === null || !this.isOpen) return;
-    const line = this.idLine(session);
-    // Without data it is not an event, but it updates the reader's last event id.
-    if (line !== '') response.write(`${line}\n`);
-  }
-
-  private idLine({ memberships }: Session): string {
-    const text = this.positions.text([...memberships.keys(), ...this.pending.values()]);
-    if (text === this.told || text === '') return '';
-    this.told = text;
-    return `id: ${text}\n`;
+  write(bytes: Buffer, taken?: () => void): void {
+    if (this.isOpen) this.response.write(bytes, taken);
+    else if (taken !== undefined) setImmediate(taken);
   }
 
   /** Posted input is limited where it is posted; there is no connection to pause. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Positions, readPositions } from './positions.ts';
+import { Places, Positions, readPositions } from './positions.ts';
 
 const at = (sequence: number, epoch = 'e1') => ({ sequence, epoch });
 
@@ -8,12 +8,14 @@ describe('the position of a stream', () => {
     const positions = new Positions();
     positions.joined('lab', { a: at(3), '*': at(0) }, false);
     positions.joined('hall', { x: at(7), y: at(9, 'e2'), '*': at(1) }, false);
-    positions.advance('lab', 'a', at(4));
-    const text = positions.text([
-      { room: 'lab', channel: 'a' },
-      { room: 'lab', channel: 'b' },
-      { room: 'hall', channel: '*' },
-    ]);
+    positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(4) });
+    const text = positions.text(
+      new Places([
+        { room: 'lab', channel: 'a' },
+        { room: 'lab', channel: 'b' },
+        { room: 'hall', channel: '*' },
+      ]),
+    );
     expect(readPositions(text)).toEqual([
       { room: 'lab', channel: 'a', since: { a: at(4), '*': at(0) } },
       { room: 'lab', channel: 'b', since: undefined },
@@ -29,20 +31,22 @@ describe('the position of a stream', () => {
       { room: 'lab', channel: 'a' },
       { room: 'lab', channel: 'b' },
     ];
-    expect(positions.text(places)).toBe('+lab:a=3@e1,+lab:b=0@e2');
-    positions.advance('lab', 'a', at(2));
-    positions.advance('lab', 'a', at(4));
-    expect(positions.text(places)).toBe('+lab:a=4@e1,+lab:b=0@e2');
+    expect(positions.text(new Places(places))).toBe('+lab:a=3@e1,+lab:b=0@e2');
+    positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(2) });
+    positions.advance({ room: 'lab', channel: 'a', name: 'lab:a', position: at(4) });
+    expect(positions.text(new Places(places))).toBe('+lab:a=4@e1,+lab:b=0@e2');
   });
 
   it('fits into a header, memberships before the streams of rooms', () => {
     const positions = new Positions();
     const streams = Object.fromEntries(Array.from({ length: 1_000 }, (_value, n) => [`channel-${n}`, at(n)]));
     positions.joined('hall', streams, false);
-    const text = positions.text([
-      { room: 'hall', channel: '*' },
-      { room: 'lab', channel: 'a' },
-    ]);
+    const text = positions.text(
+      new Places([
+        { room: 'hall', channel: '*' },
+        { room: 'lab', channel: 'a' },
+      ]),
+    );
     expect(text.length).toBeLessThanOrEqual(6_144);
     expect(text.startsWith('+hall:*,+lab:a,hall:channel-0=0@e1')).toBe(true);
     expect(readPositions(text)).not.toBeNull();

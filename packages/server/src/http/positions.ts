@@ -1,4 +1,5 @@
 import { compilePattern, type Position, WILDCARD } from '@arqonbus/protocol';
+import { type Entry, MAX_LENGTH, PositionText } from './position-text.ts';
 
 /** A membership to resume: its address and its stream positions. */
 export interface Resumed {
@@ -9,15 +10,39 @@ export interface Resumed {
 }
 
 /** The address of a membership. */
-interface Place {
+export interface Place {
   readonly room: string;
   readonly channel: string;
 }
 
+/** The stream position of a stored event. */
+export interface Stored extends Place {
+  /** `room:channel`. */
+  readonly name: string;
+  readonly position: Position;
+}
+
+/** The memberships of a session, grouped by room. */
+export class Places {
+  readonly rooms: ReadonlyMap<string, { readonly channels: ReadonlySet<string>; readonly isWide: boolean }>;
+
+  constructor(places: Iterable<Place>) {
+    const rooms = new Map<string, { channels: Set<string>; isWide: boolean }>();
+    for (const { room, channel } of places) {
+      let found = rooms.get(room);
+      if (found === undefined) {
+        found = { channels: new Set(), isWide: false };
+        rooms.set(room, found);
+      }
+      found.channels.add(channel);
+      found.isWide ||= WIDE.test(channel);
+    }
+    this.rooms = rooms;
+  }
+}
+
 /** A whole room, or a channel pattern. */
 export const WIDE: RegExp = /[*>]/;
-/** Maximum length of a position: request headers total at most 16 KiB, including others. */
-const MAX_LENGTH = 6_144;
 const ENTRY = /^(\+?)([^:]+):(.+?)(?:=(\d{1,16})@([A-Za-z0-9_-]*))?$/;
 const NONE: ReadonlyMap<string, Position> = new Map();
 
@@ -27,6 +52,8 @@ const NONE: ReadonlyMap<string, Position> = new Map();
  */
 export class Positions {
   private readonly rooms: Map<string, Map<string, Position>> = new Map();
+  /** The text for these places; null once other streams than its own matter. */
+  private written: { readonly places: Places; readonly text: PositionText } | null = null;
 
   /** Sets the start positions of a resumed stream: everything after them is still to be sent. */
   seed(resumed: readonly Resumed[]): void {
@@ -49,33 +76,53 @@ export class Positions {
   }
 
   /** Records an event that was sent. */
-  advance(room: string, channel: string, position: Position): void {
+  advance({ room, channel, name, position }: Stored): void {
     const known = this.rooms.get(room)?.get(channel);
     if (known !== undefined && known.epoch === position.epoch && known.sequence >= position.sequence) return;
+    const { written } = this;
     this.set(room, channel, position);
+    if (written?.text.advance(name, position) === true) this.written = written;
   }
 
-  /** The text for these memberships; forgets all others. */
-  text(memberships: Iterable<Place>): string {
-    const joined = new Map<string, Set<string>>();
-    for (const { room, channel } of memberships) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
-    for (const room of this.rooms.keys()) if (!joined.has(room)) this.rooms.delete(room);
-    const own: string[] = [];
-    const others: string[] = [];
-    for (const [room, channels] of joined) {
+  /** The text for these places; forgets all others. */
+  text(places: Places): string {
+    if (this.written?.places !== places) this.written = { places, text: this.write(places) };
+    return this.written.text.text();
+  }
+
+  /** Whether the last {@link text} left nothing out. */
+  get isWhole(): boolean {
+    return this.written?.text.isWhole === true;
+  }
+
+  /** A copy that changes independently. */
+  copy(): Positions {
+    const copy = new Positions();
+    for (const [room, streams] of this.rooms) copy.rooms.set(room, new Map(streams));
+    const { written } = this;
+    copy.written = written === null ? null : { places: written.places, text: written.text.copy() };
+    return copy;
+  }
+
+  private write({ rooms }: Places): PositionText {
+    for (const room of this.rooms.keys()) if (!rooms.has(room)) this.rooms.delete(room);
+    const own: Entry[] = [];
+    const others: Entry[] = [];
+    for (const [room, { channels, isWide }] of rooms) {
       const streams = this.rooms.get(room);
-      const isWide = [...channels].some((channel) => WIDE.test(channel));
-      for (const channel of channels) own.push(`+${write(room, channel, streams?.get(channel))}`);
-      for (const [channel, position] of streams ?? NONE) {
+      for (const channel of channels) own.push({ name: `${room}:${channel}`, position: streams?.get(channel) });
+      if (streams === undefined) continue;
+      for (const [channel, position] of streams) {
         if (channels.has(channel)) continue;
-        if (isWide || channel === '*') others.push(write(room, channel, position));
-        else streams?.delete(channel);
+        if (isWide || channel === WILDCARD) others.push({ name: `${room}:${channel}`, position });
+        else streams.delete(channel);
       }
     }
-    return within([...own, ...others]);
+    return PositionText.of(own, others);
   }
 
   private set(room: string, channel: string, position: Position): void {
+    this.written = null;
     const streams = this.rooms.get(room);
     if (streams === undefined) this.rooms.set(room, new Map([[channel, position]]));
     else streams.set(channel, position);
@@ -116,22 +163,4 @@ function sinceOf(
   const wanted = [...streams].filter(([name]) => matches(name) || (name === WILDCARD && withRoom && !isPattern));
   const isKnown = isPattern || isRoom ? wanted.length > 0 : streams.has(channel);
   return isKnown ? Object.fromEntries(wanted) : undefined;
-}
-
-function write(room: string, channel: string, position: Position | undefined): string {
-  return `${room}:${channel}${position === undefined ? '' : `=${position.sequence}@${position.epoch}`}`;
-}
-
-/**
- * As many entries as fit. A room's stream that is left out is replayed from its start; a membership that is left out is
- * not resumed.
- */
-function within(entries: readonly string[]): string {
-  let length = 0;
-  const fitting = entries.filter((entry) => {
-    if (length + entry.length >= MAX_LENGTH) return false;
-    length += entry.length + 1;
-    return true;
-  });
-  return fitting.join(',');
 }
