@@ -2,7 +2,7 @@ import {
   BusError,
   CLOSE,
   decode,
-  encode,
+  encodeAck,
   type Inbound,
   isRefusal,
   type JsonObject,
@@ -333,7 +333,10 @@ export class Ingress {
   }
 
   private posted(session: Session, inbound: Received, posted: Posted): void {
-    if (inbound.ack) session.send(encodeAck(inbound.id, posted));
+    if (inbound.ack) {
+      const { payload, at } = receipt(posted);
+      session.send(encodeAck(inbound.id, at, payload));
+    }
     const { room, channel } = 'channel' in posted ? posted.channel : inbound;
     this.core.activity.note(session, session.lastActivity, inbound.type, inbound.id, room, channel);
   }
@@ -395,9 +398,4 @@ export function receipt(posted: Posted): { payload: JsonObject; at: { room: stri
   if (!('channel' in posted)) return { payload: { stored: 'none', ...posted }, at: undefined };
   const { room, channel } = posted.channel;
   return { payload: { ...posted.published }, at: { room, channel } };
-}
-
-function encodeAck(requestId: string, posted: Posted): string {
-  const { payload, at } = receipt(posted);
-  return encode({ type: 'ack', request_id: requestId, ...at, payload });
 }

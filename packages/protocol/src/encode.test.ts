@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { encode, encodeError, markReplayed, openDraft, seal, sealUnstored, timestamp } from './encode.ts';
+import { encode, encodeAck, encodeError, markReplayed, openDraft, seal, sealUnstored, timestamp } from './encode.ts';
 import { BusError } from './errors.ts';
 import { isId, newId, newSecretId, randomToken } from './id.ts';
 
@@ -70,6 +70,19 @@ describe('the server speaks', () => {
     expect(timestamp(1_000)).toBe('1970-01-01T00:00:01.000Z');
     expect(timestamp(2_000)).toBe('1970-01-01T00:00:02.000Z');
   });
+});
+
+describe('an ack', () => {
+  it.each([[undefined], [{ room: 'r', channel: 'a/b' }]])(
+    'has the text that every envelope of the server has: %o',
+    (at) => {
+      const payload = { sequence: 7, epoch: 'e', stored: 'memory', note: '"' };
+      const text = encodeAck('arq_q', at, payload);
+      const { id, timestamp: time } = JSON.parse(text);
+      expect(isId(id)).toBe(true);
+      expect(text).toBe(encode({ type: 'ack', id, timestamp: time, request_id: 'arq_q', ...at, payload }));
+    },
+  );
 });
 
 describe('ids', () => {

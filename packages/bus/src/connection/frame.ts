@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer';
+
 /** Longest payload of one frame, in bytes: the largest with a four-byte header. Longer texts are fragmented. */
 const FRAGMENT = 65_535;
 

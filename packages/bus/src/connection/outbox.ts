@@ -1,9 +1,11 @@
+import { Buffer } from 'node:buffer';
 import { cutFrames, type Frame, Run } from './frame.ts';
 
 /**
- * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds the frames of
- * one text, or of a run of texts, to its parent's. Connections that receive the same texts in the same order share a node, so its bytes are joined once
- * and written to all of them. A connection with its own texts takes another path; order is always kept.
+ * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds the frames of one text,
+ * or of a run of texts, to its parent's. Connections that receive the same texts in the same order share a node, so its
+ * bytes are joined once and written to all of them. A connection with its own texts takes another path; order is always
+ * kept.
  */
 export class Batch {
   readonly parent: Batch | null;

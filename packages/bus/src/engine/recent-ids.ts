@@ -1,14 +1,18 @@
 /** Independently growing and shrinking segments, so that an insert rehashes only a small share of the ids. */
 const SEGMENTS = 256;
 const SMALLEST = 8;
-/** Words per slot: three of fingerprint, two of sequence, one with the expiry second (0: never used). */
-const WORDS = 6;
+/** Words per slot besides its tag: two of fingerprint, two of sequence, one with the expiry second. */
+const WORDS = 5;
+/** Where the expiry second is among them. */
+const EXPIRY = 4;
 const HIGH_WORD = 2 ** 32;
 const LAST_SECOND = HIGH_WORD - 1;
 
 interface Segment {
+  /** The first word of each slot's fingerprint; 0: free. A search reads only these, which are close together. */
+  tags: Uint32Array;
   slots: Uint32Array;
-  /** Slots in use: live ones, and expired ones not yet reused. */
+  /** Slots in use: live ones, and expired ones not yet removed. */
   used: number;
 }
 
@@ -45,17 +49,18 @@ export class RecentIds {
   claim(scope: number, identity: string, id: string, value: number, now: number, windowMs: number): number {
     this.#fingerprint(scope, identity, id);
     const segment = this.#segment(this.#b & (SEGMENTS - 1));
-    const at = this.#probe(segment, this.#second(now));
-    const { slots } = segment;
-    if (at < 0) return this.#value(slots, ~at);
-    if (slots[at + 5] === 0) segment.used += 1;
-    slots[at] = this.#a;
-    slots[at + 1] = this.#b;
-    slots[at + 2] = this.#c;
-    slots[at + 3] = value >>> 0;
-    slots[at + 4] = value / HIGH_WORD;
-    slots[at + 5] = this.#second(now + windowMs);
-    if (segment.used * WORDS * 8 > slots.length * 5) this.#rebuild(segment, this.#second(now));
+    const index = this.#probe(segment, this.#second(now));
+    const { tags, slots } = segment;
+    if (index < 0) return valueAt(slots, ~index);
+    const at = index * WORDS;
+    if (tags[index] === 0) segment.used += 1;
+    tags[index] = this.#a;
+    slots[at] = this.#b;
+    slots[at + 1] = this.#c;
+    slots[at + 2] = value >>> 0;
+    slots[at + 3] = value / HIGH_WORD;
+    slots[at + 4] = this.#second(now + windowMs);
+    if (segment.used * 8 > tags.length * 5) this.#rebuild(segment, this.#second(now));
     return -1;
   }
 
@@ -64,8 +69,8 @@ export class RecentIds {
     this.#fingerprint(scope, identity, id);
     const segment = this.#segments[this.#b & (SEGMENTS - 1)];
     if (segment === undefined) return -1;
-    const at = this.#probe(segment, this.#second(now));
-    return at < 0 ? this.#value(segment.slots, ~at) : -1;
+    const index = this.#probe(segment, this.#second(now));
+    return index < 0 ? valueAt(segment.slots, ~index) : -1;
   }
 
   /** Extends an existing entry to at least `windowMs` from now. */
@@ -73,8 +78,10 @@ export class RecentIds {
     this.#fingerprint(scope, identity, id);
     const segment = this.#segments[this.#b & (SEGMENTS - 1)];
     if (segment === undefined) return;
-    const at = this.#probe(segment, this.#second(now));
-    if (at < 0) segment.slots[~at + 5] = Math.max(segment.slots[~at + 5]!, this.#second(now + windowMs));
+    const index = this.#probe(segment, this.#second(now));
+    if (index >= 0) return;
+    const at = ~index * WORDS + EXPIRY;
+    segment.slots[at] = Math.max(segment.slots[at]!, this.#second(now + windowMs));
   }
 
   /** Frees the memory of expired ids, a few segments per call; 32 calls cover all segments. */
@@ -85,11 +92,11 @@ export class RecentIds {
       this.#hand = (index + 1) % SEGMENTS;
       const segment = this.#segments[index];
       if (segment === undefined) continue;
-      const live = countLive(segment.slots, second);
+      const live = countLive(segment, second);
       if (live === 0) {
         this.#segments[index] = undefined;
-        this.#bytes -= segment.slots.byteLength;
-      } else if (live * WORDS * 8 < segment.slots.length) this.#rebuild(segment, second);
+        this.#bytes -= bytesOf(segment);
+      } else if (live * 8 < segment.tags.length) this.#rebuild(segment, second);
     }
   }
 
@@ -106,38 +113,30 @@ export class RecentIds {
   #segment(index: number): Segment {
     let segment = this.#segments[index];
     if (segment === undefined) {
-      segment = { slots: new Uint32Array(SMALLEST * WORDS), used: 0 };
+      segment = { tags: new Uint32Array(SMALLEST), slots: new Uint32Array(SMALLEST * WORDS), used: 0 };
       this.#segments[index] = segment;
-      this.#bytes += segment.slots.byteLength;
+      this.#bytes += bytesOf(segment);
     }
     return segment;
   }
 
   #rebuild(segment: Segment, second: number): void {
-    this.#bytes -= segment.slots.byteLength;
+    this.#bytes -= bytesOf(segment);
     rebuild(segment, second);
-    this.#bytes += segment.slots.byteLength;
+    this.#bytes += bytesOf(segment);
   }
 
-  #value(slots: Uint32Array, at: number): number {
-    return slots[at + 3]! + slots[at + 4]! * HIGH_WORD;
-  }
-
-  /** The fingerprint's position, as its complement; otherwise where to insert it: the first free or expired slot. */
-  #probe({ slots }: Segment, second: number): number {
+  /** The fingerprint's slot, as its complement; otherwise the slot to insert it: a free one, or its own expired one. */
+  #probe({ tags, slots }: Segment, second: number): number {
     const a = this.#a;
-    let at = (a & (slots.length / WORDS - 1)) * WORDS;
-    let vacant = -1;
-    for (;;) {
-      const lapse = slots[at + 5]!;
-      if (lapse === 0) return vacant < 0 ? at : vacant;
-      if (lapse < second) {
-        if (vacant < 0) vacant = at;
-      } else if (slots[at] === a && slots[at + 1] === this.#b && slots[at + 2] === this.#c) {
-        return ~at;
-      }
-      at += WORDS;
-      if (at === slots.length) at = 0;
+    const last = tags.length - 1;
+    for (let index = a & last; ; index = (index + 1) & last) {
+      const tag = tags[index];
+      if (tag === 0) return index;
+      if (tag !== a) continue;
+      const at = index * WORDS;
+      if (slots[at] !== this.#b || slots[at + 1] !== this.#c) continue;
+      return slots[at + EXPIRY]! < second ? index : ~index;
     }
   }
 
@@ -159,7 +158,8 @@ export class RecentIds {
       sender.c = this.#c;
     }
     this.#mix(id);
-    this.#a = avalanche(this.#a);
+    // 0 marks a free slot.
+    this.#a = avalanche(this.#a) || 1;
     this.#b = avalanche(this.#b);
     this.#c = avalanche(this.#c);
   }
@@ -196,25 +196,40 @@ function avalanche(hash: number): number {
   return (mixed ^ (mixed >>> 15)) >>> 0;
 }
 
-function countLive(slots: Uint32Array, second: number): number {
+function valueAt(slots: Uint32Array, index: number): number {
+  const at = index * WORDS;
+  return slots[at + 2]! + slots[at + 3]! * HIGH_WORD;
+}
+
+function bytesOf({ tags, slots }: Segment): number {
+  return tags.byteLength + slots.byteLength;
+}
+
+function countLive({ slots }: Segment, second: number): number {
   let live = 0;
-  for (let at = 5; at < slots.length; at += WORDS) if (slots[at]! >= second) live += 1;
+  for (let at = EXPIRY; at < slots.length; at += WORDS) if (slots[at]! >= second) live += 1;
   return live;
 }
 
 /** Moves live entries into new slots, filled between a fifth and two fifths. */
 function rebuild(segment: Segment, second: number): void {
-  const old = segment.slots;
-  const live = countLive(old, second);
+  const { tags: oldTags, slots: old } = segment;
+  const live = countLive(segment, second);
   let capacity = SMALLEST;
   while (capacity * 2 < live * 5) capacity *= 2;
+  const tags = new Uint32Array(capacity);
   const slots = new Uint32Array(capacity * WORDS);
-  for (let from = 0; from < old.length; from += WORDS) {
-    if (old[from + 5]! < second) continue;
-    let to = (old[from]! & (capacity - 1)) * WORDS;
-    while (slots[to + 5] !== 0) to = to + WORDS === slots.length ? 0 : to + WORDS;
+  for (let index = 0; index < oldTags.length; index += 1) {
+    const from = index * WORDS;
+    if (old[from + EXPIRY]! < second) continue;
+    const tag = oldTags[index]!;
+    let place = tag & (capacity - 1);
+    while (tags[place] !== 0) place = (place + 1) & (capacity - 1);
+    tags[place] = tag;
+    const to = place * WORDS;
     for (let word = 0; word < WORDS; word += 1) slots[to + word] = old[from + word]!;
   }
+  segment.tags = tags;
   segment.slots = slots;
   segment.used = live;
 }
