@@ -9,8 +9,8 @@ export function isId(value: unknown): value is string {
   return typeof value === 'string' && value.length <= MAX_ID_LENGTH && ID.test(value);
 }
 
-// Randomness is drawn for many ids at once: a call for each id would cost more than validating an envelope. Two characters
-// are written at a time, which halves the concatenations.
+// Randomness is drawn for many ids at once: a call for each id would cost more than validating an envelope. Two
+// characters are written at a time, which halves the concatenations.
 const pool = new Uint16Array(2_000);
 const PAIRS: readonly string[] = Array.from({ length: 1_024 }, (_, pair) => `${DIGITS[pair >> 5]}${DIGITS[pair & 31]}`);
 const ID_PAIRS = 10;

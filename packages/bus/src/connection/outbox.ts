@@ -140,7 +140,10 @@ export class Outbox {
     return this.batch.bytes + this.waitingBytes + this.wire.backlog;
   }
 
-  /** Queues the frames of one text, or of a run of texts. Costs two comparisons when other connections already got the same. */
+  /**
+   * Queues the frames of one text, or of a run of texts. Costs two comparisons when other connections already got the
+   * same.
+   */
   push(frame: Frame | Run): void {
     if (!this.open) return;
     const { batch } = this;

@@ -36,7 +36,7 @@ export class ReplayedFrames {
     return this.byText.get(text) ?? this.make(text);
   }
 
-  /** The frames of events read together; null if one expires, or they have more than `most` bytes, or no memory is left. */
+  /** The frames of events read together; null if one expires, if they exceed `most` bytes, or if no memory is left. */
   runOf(events: readonly StoredEvent[], most: number): Run | null {
     const [first] = events;
     if (first === undefined) return null;
