@@ -28,7 +28,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts', 'hops.ts'],
     ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
-    ['channel.ts'],
+    ['channel.ts', 'subscribe/replayed-frames.ts'],
     [
       'rooms.ts',
       'streams/mark.ts',

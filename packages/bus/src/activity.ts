@@ -1,8 +1,9 @@
 import { newId, SERVER, timestamp } from '@arqonbus/protocol';
 import { andThen } from './awaitable.ts';
-import type { Session } from './connection/session.ts';
-import type { Events, Happening } from './events.ts';
+import type { Sender, Session } from './connection/session.ts';
+import { type Events, eventText, type Happening } from './events.ts';
 import type { Publisher } from './publish.ts';
+import { type Payload, RawPayload } from './raw-payload.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
 
 const TELEMETRY_CHANNEL = 'telemetry-stream';
@@ -29,6 +30,8 @@ export class Activity {
   /** The tenant that receives events without a tenant; null when only operators see them. */
   private readonly serverTenant: string | null;
   private readonly onFault: (error: unknown) => void;
+  /** The last {@link senderOf}: events of one tenant come in bursts. */
+  private sender: Sender = systemSender(SERVER, serverPrincipal('default'));
 
   constructor(publisher: Publisher, events: Events, options: ActivityOptions) {
     this.publisher = publisher;
@@ -47,7 +50,7 @@ export class Activity {
   private record({ tenant, event, submitted }: Happening): void {
     const target = tenant ?? this.serverTenant;
     if (submitted || target === null || event.payload.room === this.room) return;
-    this.say(target, TELEMETRY_CHANNEL, event.event_id, { ...event });
+    this.say(target, TELEMETRY_CHANNEL, event.event_id, new RawPayload(eventText(event)));
   }
 
   /** Reports a client's activity. Only agents and services are reported, not people and dashboards. */
@@ -72,9 +75,9 @@ export class Activity {
     });
   }
 
-  private say(tenant: string, channel: string, id: string, payload: Record<string, unknown>): void {
+  private say(tenant: string, channel: string, id: string, payload: Payload): void {
     try {
-      const sent = this.publisher.announce(systemSender(SERVER, serverPrincipal(tenant)), {
+      const sent = this.publisher.announce(this.senderOf(tenant), {
         id,
         type: 'telemetry',
         room: this.room,
@@ -85,5 +88,10 @@ export class Activity {
     } catch (error) {
       this.onFault(error);
     }
+  }
+
+  private senderOf(tenant: string): Sender {
+    if (this.sender.principal.tenant !== tenant) this.sender = systemSender(SERVER, serverPrincipal(tenant));
+    return this.sender;
   }
 }

@@ -11,7 +11,7 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
-import { attempt, isPending } from './awaitable.ts';
+import { andThen, attempt, isPending } from './awaitable.ts';
 import { checkAttach, checkCreateOptions, checkSubscribe, requireFunction } from './check-options.ts';
 import { deliverAnnouncement } from './commands/announce.ts';
 import { CommandSet } from './commands/command.ts';
@@ -375,11 +375,16 @@ export class Bus extends Core implements SessionHost {
     else super.receiveFromNode(message);
   }
 
-  /** Asks the backend, if configured, who the client is. Rejects with a BusError when it refuses the connection. */
-  async admit(arrival: Arrival): Promise<Arrival> {
-    const principal = await this.http.connect(arrival.principal, arrival.join);
-    if (principal !== arrival.principal) this.requireWelcome(principal);
-    return { ...arrival, principal };
+  /**
+   * Asks the backend, if configured, who the client is. Throws or rejects with a BusError when it refuses the
+   * connection.
+   */
+  admit(arrival: Arrival): Awaitable<Arrival> {
+    return andThen(this.http.connect(arrival.principal, arrival.join), (principal) => {
+      if (principal === arrival.principal) return arrival;
+      this.requireWelcome(principal);
+      return { ...arrival, principal };
+    });
   }
 
   /** Handles one text frame of a client: its text, or the bytes of that. */

@@ -50,6 +50,18 @@ export interface BusEvent {
   readonly channel?: string;
 }
 
+let lastEvent: BusEvent | null = null;
+let lastText = '';
+
+/** An event as JSON text, serialized once for the listeners that are notified of it one after the other. */
+export function eventText(event: BusEvent): string {
+  if (event !== lastEvent) {
+    lastText = JSON.stringify(event);
+    lastEvent = event;
+  }
+  return lastText;
+}
+
 /** A validated event of a client, with the client's id. */
 export type Submitted = Required<Pick<BusEvent, 'eventType' | 'payload' | 'client_id'>> &
   Pick<BusEvent, 'room' | 'channel'>;
@@ -111,8 +123,9 @@ export class ClientBudget {
 
   /** The same for any subject. */
   allowsAbout(tenant: string | null, { field, value }: Subject): boolean {
-    // Subjects are unique within a tenant; client ids and addresses are globally unique.
-    const key = field === 'subject' ? `${field} ${tenant} ${value}` : `${field} ${value}`;
+    // Subjects are unique within a tenant; client ids and addresses are globally unique. A client id has no spaces.
+    const key =
+      field === 'client_id' ? value : field === 'subject' ? `${field} ${tenant} ${value}` : `${field} ${value}`;
     const told = this.told.get(key);
     if (told === undefined) {
       this.told.set(key, { tenant, field, value, count: 1 });

@@ -1,7 +1,7 @@
 import { BusError, encodeError, newId } from '@arqonbus/protocol';
 import { andThen, attempt } from './awaitable.ts';
 import type { Session, Wanted } from './connection/session.ts';
-import { encodeWelcome } from './connection/welcome.ts';
+import { WelcomeText } from './connection/welcome.ts';
 import type { Core } from './core.ts';
 import type { Awaitable } from './engine/engine.ts';
 import type { Subjects } from './subjects.ts';
@@ -11,10 +11,12 @@ import type { Joined } from './subscribe/join.ts';
 export class Greeting {
   private readonly core: Core;
   private readonly subjects: Subjects;
+  private readonly text: WelcomeText;
 
   constructor(core: Core, subjects: Subjects) {
     this.core = core;
     this.subjects = subjects;
+    this.text = new WelcomeText(core.options);
   }
 
   /** Sends the welcome and the result of the requested membership, then joins the memberships of the token. */
@@ -26,7 +28,7 @@ export class Greeting {
 
   private welcome(session: Session, wanted: Wanted | undefined): Awaitable<void> {
     const { core } = this;
-    const welcome = (joined: Wanted | null): void => session.send(encodeWelcome(session, joined, core.options));
+    const welcome = (joined: Wanted | null): void => session.send(this.text.of(session, joined));
     if (wanted === undefined) return welcome(null);
     const joined = ({ begin }: Joined): void => {
       welcome(wanted);

@@ -46,7 +46,7 @@ export { type EngineHost, type EngineHostOptions, hostEngine } from './engine/lo
 export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
-export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
+export { type BusEvent, Events, eventText, type Happening, type ServerEventType, type Severity } from './events.ts';
 export type { Messages, MessagesRequest } from './history/messages.ts';
 export { type HookKind, type HookOutcome, HookUnanswered, type HttpHookOptions } from './hooks/hooks.ts';
 export type { Tap } from './hub.ts';
@@ -102,7 +102,7 @@ export { serverPrincipal, systemSender } from './system-sender.ts';
 export { longInterval, longTimeout } from './timers.ts';
 export { Gate, type Refused } from './websocket/gate.ts';
 export { UpgradeHandler } from './websocket/handshake.ts';
-export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
+export { type Beating, Heartbeat, type Slots } from './websocket/heartbeat.ts';
 export {
   createUpgradeServer,
   HANDSHAKE_LIMITS,

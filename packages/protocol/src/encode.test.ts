@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encode, encodeAck, encodeError, markReplayed, openDraft, seal, sealUnstored, timestamp } from './encode.ts';
 import { BusError } from './errors.ts';
-import { isId, newId, newSecretId } from './id.ts';
+import { isId, newId, newSecretId, randomToken } from './id.ts';
 
 const source = {
   id: 'arq_1',
@@ -91,6 +91,12 @@ describe('ids', () => {
     expect(ids.size).toBe(5_000);
     for (const id of ids) expect(isId(id)).toBe(true);
     expect(newSecretId('arq_client_')).toMatch(/^arq_client_[0-9a-v]{26}$/);
+  });
+
+  it('are drawn from all characters at every place', () => {
+    const tokens = Array.from({ length: 5_000 }, () => randomToken(5));
+    for (const token of tokens) expect(token).toMatch(/^[0-9a-v]{5}$/);
+    for (let at = 0; at < 5; at += 1) expect(new Set(tokens.map((token) => token[at])).size).toBe(32);
   });
 
   it.each(['arq_', 'arq', 'x_1', 'arq_a b', `arq_${'a'.repeat(125)}`, 7, null])('do not look like %j', (value) => {

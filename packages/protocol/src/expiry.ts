@@ -12,9 +12,14 @@ const MARK = '"expires_at":"';
  * @param now milliseconds since 1970
  */
 export function isExpired(text: string, now: number): boolean {
+  return expiryOf(text) <= now;
+}
+
+/** When a message expires, in milliseconds since 1970; `Infinity`: never. `text` is as for {@link isExpired}. */
+export function expiryOf(text: string): number {
   const at = text.lastIndexOf(METADATA);
-  if (at < 0 || !text.includes(MARK, at)) return false;
+  if (at < 0 || !text.includes(MARK, at)) return Number.POSITIVE_INFINITY;
   const { metadata } = JSON.parse(text) as Envelope;
   const end = typeof metadata?.expires_at === 'string' ? parseTimestamp(metadata.expires_at) : undefined;
-  return end !== undefined && end <= now;
+  return end ?? Number.POSITIVE_INFINITY;
 }

@@ -25,7 +25,13 @@ import {
 const MAX_STREAMS = 1_000;
 const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
 /** At most two names, or the room and channel of a mailbox. */
-const NAME = z.string().min(1).max(1_030);
+const MAX_NAME = 1_030;
+const NAME = z.string().min(1).max(MAX_NAME);
+
+/** Whether an argument is a name as in {@link PLACE}. */
+export function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length >= 1 && value.length <= MAX_NAME;
+}
 
 /** `room` and `channel` as in every command: names, or `room:channel` in either. */
 export const PLACE: {

@@ -31,6 +31,11 @@ export interface Command<A = never, R extends object = object> {
   readonly role: Role;
   readonly description: string;
   readonly args: ZodType<A>;
+  /**
+   * Recognizes the most frequent arguments among those that `args` accepts and leaves as they are; the schema then need
+   * not check them. For commands of which many arrive at once.
+   */
+  readonly isUsual?: (args: JsonObject) => boolean;
   readonly result: ZodType<R>;
   /** The type under which the content policy inspects the arguments; default: `command`. */
   readonly inspectedAs?: 'command' | 'profile';

@@ -1,4 +1,11 @@
-import { BusError, type CommandResult, type JoinResult, type Position } from '@arqonbus/protocol';
+import {
+  BusError,
+  type CommandResult,
+  type JoinResult,
+  type JsonObject,
+  MAX_EPOCH_LENGTH,
+  type Position,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
@@ -6,7 +13,7 @@ import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
 import { POSITION } from '../schemas/fields.ts';
 import type { Joined } from '../subscribe/join.ts';
-import { MEMBER_PLACE, POSITIONS, placeOf } from './arguments.ts';
+import { isName, MEMBER_PLACE, POSITIONS, placeOf } from './arguments.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { connectionOf } from './connection.ts';
 import { GROUP, groupPlace } from './groups.ts';
@@ -54,6 +61,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
           .describe('With "group": maximum number of unacknowledged events (default 16).')
           .exactOptional(),
       }),
+      isUsual: isUsualJoin,
       result: JOIN_RESULT,
       run: (context, args): Awaitable<JoinResult> => {
         const { since, echo, presence, history, last, strict, group, prefetch } = args;
@@ -103,6 +111,27 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       },
     }),
   ];
+}
+
+/**
+ * Whether the arguments of `join_channel` are just a place, with or without a position: those of thousands of clients
+ * that connect again at once. The schema takes 5 µs for them, more than the rest of the validation.
+ */
+export function isUsualJoin(args: JsonObject): boolean {
+  for (const name of Object.keys(args)) {
+    const value = args[name];
+    if (!(name === 'since' ? isPosition(value) : (name === 'room' || name === 'channel') && isName(value)))
+      return false;
+  }
+  return true;
+}
+
+function isPosition(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
+  const { sequence, epoch } = value as Partial<Position>;
+  return (
+    Number.isSafeInteger(sequence) && sequence! >= 0 && typeof epoch === 'string' && epoch.length <= MAX_EPOCH_LENGTH
+  );
 }
 
 interface GroupJoin {

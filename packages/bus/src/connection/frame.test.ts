@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { cutFrames, Frame, framePayload } from './frame.ts';
+import { cutFrames, Frame, framePayload, Run } from './frame.ts';
 import { Batch } from './outbox.ts';
 
 const texts = ['', 'a', 'é', 'a'.repeat(125), 'a'.repeat(126), 'é'.repeat(63), 'a'.repeat(65_535), '漢'.repeat(21_845)];
@@ -23,4 +23,17 @@ it('joins the texts of a batch in their order, once for all who share it', () =>
   expect(whole.equals(Buffer.concat(frames.map(({ bytes }) => bytes)))).toBe(true);
   expect(whole.length).toBe(batch.bytes);
   expect(batch.joined()).toBe(whole);
+});
+
+it('joins runs of texts among other texts, and tells the texts apart again', () => {
+  const [first, second, third, last] = ['{"a":1}', 'é', longer[0], '{"b":2}'].map((text) => new Frame(text as string));
+  const run = new Run([second!, third!]);
+  const root = new Batch(null, null);
+  const batch = new Batch(new Batch(new Batch(root, first!), run), last!);
+  const frames = [first, second, third, last] as Frame[];
+  expect(batch.joined().equals(Buffer.concat(frames.map(({ bytes }) => bytes)))).toBe(true);
+  expect(batch.joined()).toHaveLength(batch.bytes);
+  expect(batch.frames()).toEqual(frames);
+  expect(batch.texts).toBe(4);
+  expect(new Batch(root, run).joined()).toBe(run.bytes);
 });

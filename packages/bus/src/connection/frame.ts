@@ -48,6 +48,28 @@ export class Frame {
   }
 }
 
+/** The frames of several texts that many connections receive one after the other, written once for all of them. */
+export class Run {
+  readonly frames: readonly Frame[];
+  readonly bytes: Buffer;
+
+  constructor(frames: readonly Frame[]) {
+    this.frames = frames;
+    this.bytes = Buffer.allocUnsafe(frames.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const frame of frames) at = frame.writeTo(this.bytes, at);
+  }
+
+  get length(): number {
+    return this.bytes.length;
+  }
+
+  /** As {@link Frame.writeTo}. */
+  writeTo(target: Buffer, at: number): number {
+    return at + this.bytes.copy(target, at);
+  }
+}
+
 function headerOf(size: number): number {
   return size < 126 ? 2 : 4;
 }

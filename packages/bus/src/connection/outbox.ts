@@ -1,46 +1,52 @@
 import { Buffer } from 'node:buffer';
-import { cutFrames, type Frame } from './frame.ts';
+import { cutFrames, type Frame, Run } from './frame.ts';
 
 /**
- * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds one text's frames to
- * its parent's. Connections that receive the same texts in the same order share a node, so its bytes are joined once
- * and written to all of them. A connection with its own texts takes another path; order is always kept.
+ * The frames of a connection in one turn of the event loop, as a path in a tree: each node adds the frames of one text,
+ * or of a run of texts, to its parent's. Connections that receive the same texts in the same order share a node, so its
+ * bytes are joined once and written to all of them. A connection with its own texts takes another path; order is always
+ * kept.
  */
 export class Batch {
   readonly parent: Batch | null;
-  readonly frame: Frame | null;
+  readonly frame: Frame | Run | null;
   readonly bytes: number;
-  readonly depth: number;
+  readonly texts: number;
   /** The child for the frame delivered last; one is enough, since a frame is delivered to all receivers in one pass. */
   next: Batch | null = null;
   /** Kept here by a {@link Framing}: in a WeakMap it would cost 1.4 µs per connection and turn, in garbage collection. */
   made: unknown = null;
   private whole: Buffer | null = null;
 
-  constructor(parent: Batch | null, frame: Frame | null) {
+  constructor(parent: Batch | null, frame: Frame | Run | null) {
     this.parent = parent;
     this.frame = frame;
     this.bytes = parent === null || frame === null ? 0 : parent.bytes + frame.length;
-    this.depth = parent === null ? 0 : parent.depth + 1;
+    this.texts = parent === null ? 0 : parent.texts + (frame instanceof Run ? frame.frames.length : 1);
   }
 
   /** All frames of the path as one buffer, written on the first call. */
   joined(): Buffer {
-    this.whole ??= this.depth === 1 ? this.frame!.bytes : this.join();
+    this.whole ??= this.parent?.parent === null ? this.frame!.bytes : this.join();
     return this.whole;
   }
 
   /** The frames of the path, one text each, oldest first. */
   frames(): Frame[] {
-    const frames = new Array<Frame>(this.depth);
-    for (let node: Batch = this; node.parent !== null; node = node.parent) frames[node.depth - 1] = node.frame!;
+    const frames = new Array<Frame>(this.texts);
+    for (let node: Batch = this; node.parent !== null; node = node.parent) {
+      const first = node.parent.texts;
+      if (node.frame instanceof Run)
+        for (const [index, frame] of node.frame.frames.entries()) frames[first + index] = frame;
+      else frames[first] = node.frame!;
+    }
     return frames;
   }
 
   private join(): Buffer {
     const bytes = Buffer.allocUnsafe(this.bytes);
-    let at = 0;
-    for (const frame of this.frames()) at = frame.writeTo(bytes, at);
+    for (let node: Batch = this; node.parent !== null; node = node.parent)
+      node.frame!.writeTo(bytes, node.parent.bytes);
     return bytes;
   }
 }
@@ -136,8 +142,11 @@ export class Outbox {
     return this.batch.bytes + this.waitingBytes + this.wire.backlog;
   }
 
-  /** Queues the frames of one text. Costs two comparisons when other connections already got the same. */
-  push(frame: Frame): void {
+  /**
+   * Queues the frames of one text, or of a run of texts. Costs two comparisons when other connections already got the
+   * same.
+   */
+  push(frame: Frame | Run): void {
     if (!this.open) return;
     const { batch } = this;
     let next = batch.next;
@@ -154,7 +163,7 @@ export class Outbox {
     const { batch, wire } = this;
     this.batch = this.flusher.root;
     if (!this.open || batch.parent === null) return;
-    this.sent += batch.depth;
+    this.sent += batch.texts;
     this.sentBytes += batch.bytes;
     if (wire.oneByOne) {
       this.waiting ??= [];

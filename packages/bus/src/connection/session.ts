@@ -1,4 +1,4 @@
-import { type AgentCard, type ClientRecord, type ClientType, MAIL_ROOM } from '@arqonbus/protocol';
+import { type AgentCard, type ClientRecord, type ClientType, MAIL_ROOM, type Position } from '@arqonbus/protocol';
 import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
 import type { TokenBucket } from '../rate.ts';
@@ -122,6 +122,8 @@ export class Session implements Sender {
   private ownGroups: Set<string> | null = null;
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
+  /** By room: the position after which it has received the room-wide stream; null before its first membership. */
+  begun: Map<string, Position> | null = null;
   /** UTF-8 bytes of the states of all its memberships. */
   stateBytes = 0;
   /** The status that it set with `identify`. */

@@ -1,9 +1,11 @@
 import { expect, it } from 'vitest';
+import { type Frame, Run } from '../connection/frame.ts';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import { type Channel, Rooms } from '../rooms.ts';
 import { noRules } from '../rules/rules.suite.ts';
 import { CatchUp } from './catch-up.ts';
+import { ReplayedFrames } from './replayed-frames.ts';
 
 const EPOCH = 'e1';
 
@@ -26,7 +28,11 @@ function event(stream: Channel, sequence: number): StreamEvent {
 /** A member of a stream whose history ends at `stored`, on a node that live traffic has reached `reached` on. */
 function rig(stored: number, live: { sequence: number; epoch: string }) {
   const sent: string[] = [];
-  const outbox = { limit: 8 * 1_048_576, backlog: 0 };
+  const outbox = {
+    limit: 8 * 1_048_576,
+    backlog: 0,
+    push: (part: Frame | Run) => sent.push(...(part instanceof Run ? part.frames : [part]).map(({ text }) => text)),
+  };
   const session = { id: 'arq_client_me', outbox, send: (text: string) => sent.push(text) } as unknown as Session;
   const broker = {
     history: async (
@@ -45,7 +51,7 @@ function rig(stored: number, live: { sequence: number; epoch: string }) {
   const channel = makeChannel();
   let done = 0;
   const rooms = { policy: () => ({ echo: null }) } as unknown as Rooms;
-  const catchUp = new CatchUp(session, channel, { broker, rooms, now: Date.now }, () => {
+  const catchUp = new CatchUp(session, channel, { broker, rooms, now: Date.now, frames: new ReplayedFrames() }, () => {
     done += 1;
   });
   const sequences = (): number[] => sent.map((text) => Number(/"(?:after_)?sequence":(\d+)/.exec(text)?.[1]));

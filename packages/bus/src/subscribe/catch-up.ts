@@ -1,9 +1,11 @@
-import { encode, isExpired, markReplayed, type Position } from '@arqonbus/protocol';
+import { encode, isExpired, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
+import { Run } from '../connection/frame.ts';
 import type { Session } from '../connection/session.ts';
 import { hearsItself } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import type { Channel, Rooms } from '../rooms.ts';
+import type { ReplayedFrames } from './replayed-frames.ts';
 
 /** Maximum number of envelopes per history read. */
 const MOST = 64;
@@ -11,6 +13,8 @@ const MOST = 64;
 const FIRST = 8;
 /** Maximum unsent replay bytes before waiting for the connection to drain. A small backlog limit lowers it further. */
 const MAX_UNSENT = 262_144;
+/** Maximum bytes of frames that are joined for all that replay them. */
+const MAX_RUN = 65_536;
 /** Live events held back during the replay; beyond it they are dropped and read from history instead. */
 const MAX_HELD = 512;
 
@@ -18,6 +22,7 @@ export interface CatchUpParts {
   readonly broker: Broker;
   readonly rooms: Pick<Rooms, 'policy'>;
   readonly now: () => number;
+  readonly frames: ReplayedFrames;
 }
 
 /** One stream to replay: everything after `after`. */
@@ -42,6 +47,7 @@ export class CatchUp {
   private readonly onDone: (catchUp: CatchUp) => void;
   private readonly rooms: CatchUpParts['rooms'];
   private readonly now: () => number;
+  private readonly frames: ReplayedFrames;
   private readonly unsent: number;
   /** Whether it carries only the streams passed to {@link startAfter}. */
   private readonly isListedOnly: boolean;
@@ -59,12 +65,13 @@ export class CatchUp {
   constructor(
     session: Session,
     channel: Channel,
-    { broker, rooms, now }: CatchUpParts,
+    { broker, rooms, now, frames }: CatchUpParts,
     onDone: (catchUp: CatchUp) => void,
     isListedOnly = false,
   ) {
     this.isListedOnly = isListedOnly;
     this.now = now;
+    this.frames = frames;
     this.rooms = rooms;
     this.session = session;
     this.channel = channel;
@@ -125,10 +132,10 @@ export class CatchUp {
           // A synchronous answer is used in the same turn: a small replay finishes before anything else happens.
           const batch = isPending(pulled) ? await pulled : pulled;
           more = batch.length === pull;
-          for (const stored of batch) {
+          for (const part of this.partsOf(cursor, batch)) {
             if (this.stopped) return;
             if (!this.has(cursor)) break;
-            this.forward(cursor, stored);
+            this.forward(cursor, part);
             if (this.session.outbox.backlog <= this.unsent) continue;
             await new Promise<void>((drained) => this.session.outbox.whenDrained(drained));
           }
@@ -184,9 +191,24 @@ export class CatchUp {
     return cursor;
   }
 
-  private forward(cursor: Cursor, { sequence, text }: StoredEvent): void {
+  /** What was read, in one part if it has no gap and no event that may have expired, since others replay the same. */
+  private partsOf({ sequence }: Cursor, batch: readonly StoredEvent[]): readonly (StoredEvent | Run)[] {
+    const isWhole =
+      batch.length > 1 && batch[0]?.sequence === sequence + 1 && batch.at(-1)?.sequence === sequence + batch.length;
+    const run = isWhole ? this.frames.runOf(batch, Math.min(MAX_RUN, this.unsent)) : null;
+    return run === null ? batch : [run];
+  }
+
+  private forward(cursor: Cursor, part: StoredEvent | Run): void {
+    if (part instanceof Run) {
+      this.session.outbox.push(part);
+      cursor.sequence += part.frames.length;
+      return;
+    }
+    const { sequence, text } = part;
     if (sequence > cursor.sequence + 1) this.tellGap(cursor);
-    if (!isExpired(text, this.now())) this.session.send(markReplayed(text));
+    const { frame, expiry } = this.frames.of(text);
+    if (expiry > this.now()) this.session.outbox.push(frame);
     cursor.sequence = sequence;
   }
 

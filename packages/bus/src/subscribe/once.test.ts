@@ -1,6 +1,7 @@
 import { isChannelPattern } from '@arqonbus/protocol';
 import { beforeEach, expect, it } from 'vitest';
 import { isPending } from '../awaitable.ts';
+import { type Frame, Run } from '../connection/frame.ts';
 import type { Membership, Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { MemoryStore } from '../engine/memory/store.ts';
@@ -42,9 +43,15 @@ beforeEach(() => {
   sent = [];
   stored = new Map();
   const memberships = new Map<Channel, Membership>();
+  const take = ({ text }: Frame): void =>
+    void sent.push(`${text.includes('"replayed":true') ? '' : 'live '}${textOf(text)}`);
   session = {
     id: 'arq_client_me',
-    outbox: { limit: 1_048_576, backlog: 0, push: (frame: Buffer) => sent.push(`live ${textOf(frame)}`) },
+    outbox: {
+      limit: 1_048_576,
+      backlog: 0,
+      push: (part: Frame | Run) => (part instanceof Run ? part.frames : [part]).forEach(take),
+    },
     send: (text: string) => sent.push(textOf(text)),
     memberships,
     groups: new Set(),
@@ -54,8 +61,8 @@ beforeEach(() => {
   } as unknown as Session;
 });
 
-function textOf(frame: Buffer | string): string {
-  return /"is":"([^"]*)"/.exec(frame.toString())?.[1] ?? '';
+function textOf(text: string): string {
+  return /"is":"([^"]*)"/.exec(text)?.[1] ?? '';
 }
 
 const EPOCH = 'e';

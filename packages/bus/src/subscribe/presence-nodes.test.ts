@@ -217,7 +217,7 @@ describe('what other nodes tell', () => {
       standing: {},
       mark: { record: { type: 'service', role: 'user' } },
       outbox: {
-        push: (frame: Frame) => void notices.push(JSON.parse(frame.text).payload as PresenceNotice),
+        push: ({ text }: Frame) => void notices.push(JSON.parse(text).payload as PresenceNotice),
       },
     } as unknown as Session;
     const membership = { joinedAt: clock.now(), live: true, state: null, stateBytes: 0 } as unknown as Membership;

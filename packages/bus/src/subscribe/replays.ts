@@ -7,6 +7,7 @@ import type { Channel, Rooms } from '../rooms.ts';
 import type { Pieces } from '../streams/pieces.ts';
 import { CatchUp, isLive, type Missed } from './catch-up.ts';
 import { type Known, plan, positionsOf, type Since } from './plan.ts';
+import { ReplayedFrames } from './replayed-frames.ts';
 
 /**
  * Maximum number of streams of a room whose positions a join returns, which is also the maximum for `since`. A resume
@@ -50,8 +51,7 @@ export interface ReplayParts {
  */
 export class Replays {
   private readonly parts: ReplayParts;
-  /** Per session and room: the position after which the session has received the room-wide stream. */
-  private readonly begun: WeakMap<Session, Map<string, Position>> = new WeakMap();
+  private readonly frames = new ReplayedFrames();
 
   constructor(parts: ReplayParts) {
     this.parts = parts;
@@ -73,7 +73,7 @@ export class Replays {
       else rooms.refresh(channel);
       showStreams();
     };
-    const catchUp = new CatchUp(session, channel, { broker, rooms, now: options.now }, done);
+    const catchUp = new CatchUp(session, channel, { broker, rooms, now: options.now, frames: this.frames }, done);
     // A member that rejoins with a position gets a new replay; its live events are held back during it.
     if (wanted.since !== undefined || wanted.history !== undefined) {
       const asked = wanted.since === undefined ? {} : positionsOf(channel, wanted.since);
@@ -105,7 +105,7 @@ export class Replays {
       if (rest.length > 0) this.goOn(session, channel.parent.wide, rest);
     }
     const isInRoom = [...session.memberships.keys()].some(({ room }) => room === channel.room);
-    if (!isInRoom) this.begun.get(session)?.delete(channel.room);
+    if (!isInRoom) session.begun?.delete(channel.room);
   }
 
   private goOn(session: Session, wide: Channel, rest: readonly ({ channel: Channel } & Position)[]): void {
@@ -116,7 +116,7 @@ export class Replays {
       rooms.refresh(wide);
       showStreams();
     };
-    const catchUp = new CatchUp(session, wide, { broker, rooms, now: options.now }, done, true);
+    const catchUp = new CatchUp(session, wide, { broker, rooms, now: options.now, frames: this.frames }, done, true);
     for (const one of rest) catchUp.startAfter(one.channel, one);
     hub.catchUps.start(catchUp);
     rooms.refresh(wide);
@@ -179,7 +179,10 @@ export class Replays {
       isTakenOver ||= isOnItsWay;
       const from = after.get(stream) ?? state.sequence;
       catchUp.startAfter(stream, state, from);
-      if (stream.isWide) this.beginAt(session, stream, { sequence: from, epoch: state.epoch });
+      if (stream.isWide) {
+        session.begun ??= new Map();
+        session.begun.set(stream.room, { sequence: from, epoch: state.epoch });
+      }
     }
     if (isTakenOver) this.parts.rooms.refresh(channel);
     return missed.filter((one) => after.has(one.channel));
@@ -194,14 +197,8 @@ export class Replays {
   ): boolean {
     if (position === undefined) return false;
     if (other !== undefined) return other.covers(stream, position);
-    const begun = stream.isWide ? this.begun.get(session)?.get(stream.room) : undefined;
+    const begun = stream.isWide ? session.begun?.get(stream.room) : undefined;
     return begun !== undefined && begun.epoch === position.epoch && position.sequence >= begun.sequence;
-  }
-
-  private beginAt(session: Session, { room }: Channel, position: Position): void {
-    const known = this.begun.get(session);
-    if (known === undefined) this.begun.set(session, new Map([[room, position]]));
-    else known.set(room, position);
   }
 
   /** State of the joined stream and of the room-wide one; for a room or pattern, of all its streams. */

@@ -47,7 +47,7 @@ export class Gate {
   }
 
   private foreign({ headersDistinct: { origin, host } }: IncomingMessage): string | null {
-    return checkOrigin({ ...this.options, origin, host });
+    return checkOrigin({ origin, host }, this.options);
   }
 
   admit(request: IncomingMessage): Awaitable<Admitted | Refused> {

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { BusError, type ErrorCode, SUBPROTOCOL } from '@arqonbus/protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { andThen, attempt } from '../awaitable.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { HookUnanswered } from '../hooks/hooks.ts';
 import type { Principal } from '../principal.ts';
@@ -172,12 +173,11 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
       this.refuse(socket, full.status, full.details, undefined, full.retryAfter);
       return;
     }
-    this.inTurn(() => {
-      this.upgrade(request, socket, head).catch((error: unknown) => {
-        this.options.onFault(error);
-        socket.destroy();
-      });
-    });
+    const failed = (error: unknown): void => {
+      this.options.onFault(error);
+      socket.destroy();
+    };
+    this.inTurn(() => void attempt(() => this.upgrade(request, socket, head), failed));
   }
 
   /** Counts a connection of another transport until its socket closes, or returns why not and counts nothing. */
@@ -227,30 +227,37 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     for (const begin of queue.slice(0, HANDSHAKES_A_TURN)) begin();
   };
 
-  private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Awaitable<void> {
     // The peer may have disconnected while waiting for its turn.
     if (socket.destroyed) return;
-    const admission = await this.options.gate.admit(request);
-    // The peer may have disconnected during authentication.
-    if (socket.destroyed) return;
-    if (!admission.ok) {
-      this.refuse(socket, admission.status, admission.details);
-      return;
-    }
-    let arrival: A;
-    try {
-      arrival = await this.behind.read(request, admission.principal);
-    } catch (error) {
-      if (!(error instanceof BusError)) throw error;
-      if (!socket.destroyed) this.refuse(socket, statusOf(error), error.message, error.code);
-      return;
-    }
+    return andThen(this.options.gate.admit(request), (admission) => {
+      // The peer may have disconnected during authentication.
+      if (socket.destroyed) return;
+      if (!admission.ok) {
+        this.refuse(socket, admission.status, admission.details);
+        return;
+      }
+      const refused = (error: unknown): null => {
+        if (!(error instanceof BusError)) throw error;
+        if (!socket.destroyed) this.refuse(socket, statusOf(error), error.message, error.code);
+        return null;
+      };
+      const read = attempt<A | null>(() => this.behind.read(request, admission.principal), refused);
+      return andThen(read, (arrival) => {
+        if (arrival !== null) this.open(request, socket, head, arrival);
+      });
+    });
+  }
+
+  private open(request: IncomingMessage, socket: Duplex, head: Buffer, arrival: A): void {
     if (socket.destroyed) return;
     const full = this.countSubject(socket, arrival.principal);
     if (full !== null) {
       this.refuse(socket, full.status, full.details, undefined, full.retryAfter);
       return;
     }
+    // The answer to the handshake and the first frames of this turn leave in one write.
+    socket.cork();
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       socket.off('error', destroy);
       // ws closes the connection itself, with the right code, after every protocol error.
@@ -258,6 +265,8 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
       answerPings(ws);
       this.behind.open(ws, socket, arrival);
     });
+    // After the outbox, which writes the frames in an immediate too.
+    setImmediate(uncork, socket);
   }
 
   private refuse(socket: Duplex, status: number, details: string, code?: string, retryAfter?: number): void {
@@ -302,6 +311,10 @@ function selectProtocol(offered: Set<string>): string | false {
 
 function destroy(this: Duplex): void {
   this.destroy();
+}
+
+function uncork(socket: Duplex): void {
+  socket.uncork();
 }
 
 function ignore(): void {}

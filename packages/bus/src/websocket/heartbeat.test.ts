@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Beating, Heartbeat } from './heartbeat.ts';
+import { type Beating, Heartbeat, type Slots } from './heartbeat.ts';
 
 const INTERVAL_MS = 20_000;
 const GRACE_MS = 10_000;
@@ -12,6 +12,7 @@ let heartbeat: Heartbeat;
 
 class Peer implements Beating {
   lastSeen = heartbeat.time;
+  slots: Slots | null = null;
   pings = 0;
   excused = false;
   missedAt: number | null = null;

@@ -1,7 +1,15 @@
+/** The slots in which a peer is pinged, and checked next. */
+export interface Slots {
+  readonly ping: number;
+  judge: number;
+}
+
 /** A peer monitored by the heartbeat. */
 export interface Beating {
   /** Time of the last sign of life, by {@link Heartbeat.time}. */
   lastSeen: number;
+  /** Kept by the heartbeat: when it is pinged and checked; null before it is added and once it is removed. */
+  slots: Slots | null;
   ping(): void;
   /**
    * Whether silence is not the peer's fault: reading its socket is paused, and it accepts what it is sent. Its time
@@ -33,7 +41,6 @@ const GRACE_MS = 10_000;
 export class Heartbeat {
   private readonly pinged: Set<Beating>[];
   private readonly judged: Set<Beating>[];
-  private readonly slotOf: Map<Beating, { ping: number; judge: number }> = new Map();
   private readonly tickMs: number;
   /** Time between two ticks above which the process counts as paused, in milliseconds. */
   private readonly pauseMs: number;
@@ -69,17 +76,16 @@ export class Heartbeat {
   add(peer: Beating): void {
     this.next = (this.next + 1) % this.pinged.length;
     this.pinged[this.next]?.add(peer);
-    const slot = { ping: this.next, judge: 0 };
-    this.slotOf.set(peer, slot);
-    this.judgeIn(peer, slot, this.limitMs);
+    peer.slots = { ping: this.next, judge: 0 };
+    this.judgeIn(peer, peer.slots, this.limitMs);
   }
 
   remove(peer: Beating): void {
-    const slot = this.slotOf.get(peer);
-    if (slot === undefined) return;
-    this.slotOf.delete(peer);
-    this.pinged[slot.ping]?.delete(peer);
-    this.judged[slot.judge]?.delete(peer);
+    const { slots } = peer;
+    if (slots === null) return;
+    peer.slots = null;
+    this.pinged[slots.ping]?.delete(peer);
+    this.judged[slots.judge]?.delete(peer);
   }
 
   stop(): void {
@@ -107,15 +113,15 @@ export class Heartbeat {
   private judge(peers: readonly Beating[]): void {
     const { time } = this;
     for (const peer of peers) {
-      const slot = this.slotOf.get(peer);
-      if (slot === undefined) continue;
+      const { slots } = peer;
+      if (slots === null) continue;
       const silence = time - peer.lastSeen;
       // Within half a tick of the limit counts as over, since the next check would be late.
       const left = this.limitMs - silence - this.tickMs / 2;
-      if (left > 0) this.judgeIn(peer, slot, left);
+      if (left > 0) this.judgeIn(peer, slots, left);
       else if (peer.isExcused()) {
         peer.lastSeen = time;
-        this.judgeIn(peer, slot, this.limitMs);
+        this.judgeIn(peer, slots, this.limitMs);
       } else {
         this.remove(peer);
         peer.missed();
@@ -123,9 +129,9 @@ export class Heartbeat {
     }
   }
 
-  private judgeIn(peer: Beating, slot: { judge: number }, ms: number): void {
+  private judgeIn(peer: Beating, slots: Slots, ms: number): void {
     const ticks = Math.min(Math.max(1, Math.floor(ms / this.tickMs)), this.judged.length - 1);
-    slot.judge = (this.tick + ticks) % this.judged.length;
-    this.judged[slot.judge]?.add(peer);
+    slots.judge = (this.tick + ticks) % this.judged.length;
+    this.judged[slots.judge]?.add(peer);
   }
 }

@@ -1,12 +1,16 @@
 import { isIPv4 } from 'node:net';
 import { compileGlob } from '@arqonbus/protocol';
 
-/** A request's origin and host, and the rule to check (PROTOCOL section 1). */
-export interface OriginCheck {
+/** Where a request comes from and where it goes to, by its headers. */
+export interface RequestOrigin {
   /** As sent. Pass `request.headersDistinct.origin`: a repeated header is refused, not silently reduced to one. */
   readonly origin: string | readonly string[] | undefined;
   /** As sent; pass `request.headersDistinct.host`. */
   readonly host: string | readonly string[] | undefined;
+}
+
+/** What is allowed (PROTOCOL section 1). The lists may be getters: they are read only for requests that need them. */
+export interface OriginRule {
   /** The bus listens on loopback addresses only. */
   readonly listeningOnLoopback: boolean;
   /** Origins (`https://app.example`, `https://*.example.com`) or host globs (`*.example.com`: any scheme and port). */
@@ -52,19 +56,19 @@ const MAPPED_LOOPBACK = /^\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\]$/;
  * - Accepted origins: the request's own `Host`, if that is a loopback name or listed; a loopback name while the bus
  *   listens on loopback only; whatever `allowedOrigins` matches.
  */
-export function checkOrigin(check: OriginCheck): string | null {
-  const sentHost = single(check.host);
+export function checkOrigin(request: RequestOrigin, rule: OriginRule): string | null {
+  const sentHost = single(request.host);
   const host = sentHost === undefined ? undefined : parseAuthority(sentHost, AUTHORITY);
-  if (check.listeningOnLoopback && sentHost !== undefined && !isOwnHost(host ?? null, check)) {
+  if (rule.listeningOnLoopback && sentHost !== undefined && !isOwnHost(host ?? null, rule)) {
     return 'The Host header is not a name of this machine; list it in ARQONBUS_ALLOWED_HOSTS (`allowedHosts` of `attach`) to allow it.';
   }
-  const sentOrigin = single(check.origin);
+  const sentOrigin = single(request.origin);
   if (sentOrigin === undefined) return null;
   const origin = parseOrigin(sentOrigin);
   if (origin === null) return 'The Origin header does not name an origin; pages without one are not allowed.';
-  if (check.listeningOnLoopback && isLoopback(origin.name)) return null;
-  if (isSameHost(origin, host ?? null) && isOwnHost(origin, check)) return null;
-  if (parseEntries(check.allowedOrigins).some((entry) => allowsOrigin(entry, origin))) return null;
+  if (rule.listeningOnLoopback && isLoopback(origin.name)) return null;
+  if (isSameHost(origin, host ?? null) && isOwnHost(origin, rule)) return null;
+  if (parseEntries(rule.allowedOrigins).some((entry) => allowsOrigin(entry, origin))) return null;
   return 'This origin is not allowed; list it in ARQONBUS_ALLOWED_ORIGINS (`allowedOrigins` of `attach`) to allow it.';
 }
 
@@ -89,10 +93,10 @@ function single(value: string | readonly string[] | undefined): string | undefin
   return value.length > 1 ? '' : value[0];
 }
 
-function isOwnHost(host: Authority | null, check: OriginCheck): boolean {
+function isOwnHost(host: Authority | null, rule: OriginRule): boolean {
   if (host === null) return false;
   if (isLoopback(host.name)) return true;
-  return parseEntries([...check.allowedHosts, ...check.allowedOrigins]).some((entry) => namesHost(entry, host));
+  return parseEntries([...rule.allowedHosts, ...rule.allowedOrigins]).some((entry) => namesHost(entry, host));
 }
 
 /** For an entry that is an origin, the port is that of the page's server, which may differ from the bus. */

@@ -4,6 +4,7 @@ import { BusError, CLIENT_TYPES, CLOSE, type ClientType, parseAddress, WILDCARD 
 import type { WebSocket } from 'ws';
 import type { Wire } from '../connection/outbox.ts';
 import type { Arrival, Session } from '../connection/session.ts';
+import type { Awaitable } from '../engine/engine.ts';
 import type { Inspector } from '../inspection.ts';
 import { networkOf } from '../network.ts';
 import { isSubject, type Principal } from '../principal.ts';
@@ -19,8 +20,8 @@ const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
 export interface SessionHost {
   readonly inspector: Inspector;
   requireWelcome(principal: Principal): void;
-  /** Asks the backend, if any, who the client is. Rejects with a BusError to refuse it. */
-  admit(arrival: Arrival): Promise<Arrival>;
+  /** Asks the backend, if any, who the client is. Throws or rejects with a BusError to refuse it. */
+  admit(arrival: Arrival): Awaitable<Arrival>;
   connect(arrival: Arrival, wire: Wire): Session;
   receive(session: Session, frame: Buffer): void;
   receiveBinary(session: Session): void;
@@ -39,7 +40,7 @@ export class WebSocketSessions implements Behind<Arrival> {
     this.heartbeat = heartbeat;
   }
 
-  async read(request: IncomingMessage, principal: Principal): Promise<Arrival> {
+  read(request: IncomingMessage, principal: Principal): Awaitable<Arrival> {
     return this.host.admit(arrivalOf(request, principal, this.host));
   }
 

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { framePayload } from '../connection/frame.ts';
 import type { Wire } from '../connection/outbox.ts';
-import type { Beating, Heartbeat } from './heartbeat.ts';
+import type { Beating, Heartbeat, Slots } from './heartbeat.ts';
 
 /** How long a peer may take to read and answer the close frame before the connection is cut, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -26,6 +26,7 @@ export class Socket implements Wire, Beating {
   /** With compression, frames go through `ws` one by one; all other connections share frames. */
   readonly oneByOne: boolean;
   lastSeen: number;
+  slots: Slots | null = null;
   /** The unsent bytes when its silence was last checked. */
   private backlogSeen = 0;
   private closing = false;

@@ -125,7 +125,7 @@ function corsStep({ corsOrigins, allowsOrigin }: AppRules, at: (path: string) =>
 /** With no own host to compare with, only the list of origins applies. */
 function isListed(origin: string, allowedOrigins: readonly string[]): boolean {
   const rule = { listeningOnLoopback: false, allowedOrigins, allowedHosts: [] };
-  return origin !== '' && checkOrigin({ ...rule, origin, host: undefined }) === null;
+  return origin !== '' && checkOrigin({ origin, host: undefined }, rule) === null;
 }
 
 /** HTTP/1.0 has no Host header, and some load balancer health checks still use it. */

@@ -73,6 +73,8 @@ export class Metrics {
   private readonly inspection: Histogram;
   private readonly storage: Histogram<'backend' | 'operation'>;
   private readonly command: Histogram<'command'>;
+  /** The time series of each command, so that its labels are not hashed at every call. */
+  private readonly commands: Map<string, Histogram.Internal<'command'>> = new Map();
 
   private readonly gather: GatherFigures | null;
 
@@ -122,7 +124,12 @@ export class Metrics {
 
   /** `command` must come from a bounded set: each new name is a new time series. */
   observeCommand(command: string, seconds: number): void {
-    this.command.observe({ command }, seconds);
+    let series = this.commands.get(command);
+    if (series === undefined) {
+      series = this.command.labels(command);
+      this.commands.set(command, series);
+    }
+    series.observe(seconds);
   }
 
   /** Registers the metrics that are read on each scrape. Call once. */

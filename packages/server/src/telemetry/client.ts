@@ -4,6 +4,7 @@ import {
   type Heartbeat,
   type Principal,
   type Sender,
+  type Slots,
   subjectIdentity,
   systemSender,
   type TokenBucket,
@@ -43,6 +44,7 @@ export class TelemetryClient implements Beating {
   readonly sender: Sender;
   readonly view: Principal;
   lastSeen: number;
+  slots: Slots | null = null;
   private readonly ws: WebSocket;
   private readonly socket: Duplex;
   private readonly parts: TelemetryClientParts;

@@ -1,4 +1,4 @@
-import type { Happening } from '@arqonbus/bus';
+import { eventText, type Happening } from '@arqonbus/bus';
 import { isVisible, type Recorded, TelemetryRing, type View } from './ring.ts';
 
 /** Maximum characters kept for replay, whatever the number of events. */
@@ -46,7 +46,7 @@ export class TelemetryFeed {
       eventType: event.eventType,
       room: typeof room === 'string' ? room : undefined,
       channel: typeof channel === 'string' ? channel : undefined,
-      text: JSON.stringify(event),
+      text: eventText(event),
     };
     const countedAs = submitted ? SUBMITTED : event.eventType;
     this.take(recorded, countedAs);

@@ -16,8 +16,9 @@ const LEVELS = { info: 'info', warning: 'warn', error: 'error' } as const;
  */
 export function logEvents(events: Events, log: Logger): () => void {
   return events.on(({ tenant, event: { eventType, severity, payload }, submitted }) => {
-    if (submitted || LOGGED_ELSEWHERE.has(eventType)) return;
-    log[LEVELS[severity]]({ event: eventType, tenant, ...payload }, eventType.replaceAll('_', ' '));
+    const level = LEVELS[severity];
+    if (submitted || !log.isLevelEnabled(level) || LOGGED_ELSEWHERE.has(eventType)) return;
+    log[level]({ event: eventType, tenant, ...payload }, eventType.replaceAll('_', ' '));
   });
 }
 

@@ -25,3 +25,18 @@ it('answers every range as filtering and sorting would', () => {
     ),
   );
 });
+
+it('keeps the order of many keys, however they were added and removed', () => {
+  const keys = new SortedKeys();
+  const all = Array.from({ length: 5_000 }, (_, index) => `k${((index * 7_919) % 5_000).toString().padStart(4, '0')}`);
+  for (const each of all) keys.add(each);
+  const sorted = [...all].sort();
+  expect(keys.range('', undefined, 10_000)).toEqual(sorted);
+  expect(keys.range('k12', 'k1211', 3)).toEqual(['k1212', 'k1213', 'k1214']);
+  for (const each of all.slice(0, 2_500)) keys.remove(each);
+  expect(keys.range('', undefined, 10_000)).toEqual(all.slice(2_500).sort());
+  for (const each of all.slice(2_500)) keys.remove(each);
+  expect(keys.range('', undefined, 10_000)).toEqual([]);
+  keys.add('k');
+  expect(keys.range('', undefined, 10)).toEqual(['k']);
+});
