@@ -68,6 +68,8 @@ describe('the position of a stream', () => {
     expect(positions.text(late)).toBe('+lab:a=1@e1,+lab:b=1@e1,+hall:*,lab:*=1@e1,hall:y=1@e1');
     expect(before.text(late)).toBe('+lab:a=1@e1,+lab:b,+hall:*');
     expect(positions.text(early)).toBe('+lab:a=1@e1,lab:*=1@e1');
+    // A membership of which nothing was received leaves no trace.
+    expect(before.text([{ room: 'lab', channel: '*' }])).toBe('+lab:*,lab:a=1@e1');
   });
 
   it('follows events of several streams in any order, and a copy goes its own way', () => {

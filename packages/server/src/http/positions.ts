@@ -69,8 +69,8 @@ class Streams {
     return isWide === true || (isWide === false && channel === WILDCARD);
   }
 
-  /** Those that matter for these places: first the memberships, then further streams of wide ones. */
-  for(places: readonly Place[]): Streams {
+  /** Those that matter for these places: first the memberships, then the known ones of wide places. */
+  for(places: readonly Place[], isKnown: (name: string) => boolean): Streams {
     const joined = new Map<string, Set<string>>();
     for (const { room, channel } of places) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
     const ordered = new Streams();
@@ -81,7 +81,7 @@ class Streams {
       [...joined].map(([room, channels]) => [room, [...channels].some((channel) => WIDE.test(channel))]),
     );
     for (const { room, channel, name } of this.all) {
-      if (!ordered.indexes.has(name) && ordered.takes(room, channel)) ordered.add(room, channel);
+      if (isKnown(name) && !ordered.indexes.has(name) && ordered.takes(room, channel)) ordered.add(room, channel);
     }
     return ordered;
   }
@@ -131,7 +131,7 @@ export class Positions {
   /** Sets the places whose streams matter, and forgets all others. */
   follow(places: readonly Place[]): void {
     if (this.streams.places === places) return;
-    const streams = this.streams.for(places);
+    const streams = this.streams.for(places, (name) => this.known(name) !== undefined);
     this.values = streams.all.map(({ name }) => this.known(name));
     this.streams = streams;
     this.ownsStreams = true;
