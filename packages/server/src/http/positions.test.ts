@@ -48,6 +48,30 @@ describe('the position of a stream', () => {
     expect(positions.isWhole).toBe(false);
   });
 
+  it('has the streams of later memberships, of whole rooms as they appear, and of no others', () => {
+    const positions = Positions.of([]);
+    const advance = (channel: string, room = 'lab'): void =>
+      positions.advance({ room, channel, name: `${room}:${channel}`, position: at(1) });
+    const early = [{ room: 'lab', channel: 'a' }];
+    positions.follow(early);
+    advance('a');
+    advance('b');
+    advance('x', 'hall');
+    expect(positions.text(early)).toBe('+lab:a=1@e1');
+    const late = [...early, { room: 'lab', channel: 'b' }, { room: 'hall', channel: '*' }];
+    positions.follow(late);
+    const before = positions.copy();
+    advance('b');
+    advance('*');
+    advance('c');
+    advance('y', 'hall');
+    expect(positions.text(late)).toBe('+lab:a=1@e1,+lab:b=1@e1,+hall:*,lab:*=1@e1,hall:y=1@e1');
+    expect(before.text(late)).toBe('+lab:a=1@e1,+lab:b,+hall:*');
+    expect(positions.text(early)).toBe('+lab:a=1@e1,lab:*=1@e1');
+    // A membership of which nothing was received leaves no trace.
+    expect(before.text([{ room: 'lab', channel: '*' }])).toBe('+lab:*,lab:a=1@e1');
+  });
+
   it('follows events of several streams in any order, and a copy goes its own way', () => {
     const places = ['a', 'b', 'c'].map((channel) => ({ room: 'lab', channel }));
     const positions = Positions.of([]);

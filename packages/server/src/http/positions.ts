@@ -30,15 +30,23 @@ export const WIDE: RegExp = /[*>]/;
 const MAX_LENGTH = 6_144;
 const ENTRY = /^(\+?)([^:]+):(.+?)(?:=(\d{1,16})@([A-Za-z0-9_-]*))?$/;
 const NONE: ReadonlyMap<string, Position> = new Map();
+const NO_ROOMS: ReadonlyMap<string, boolean> = new Map();
 
 /** The streams of a position, in the order of its text. */
 class Streams {
-  readonly all: Stream[] = [];
-  readonly indexes: Map<string, number> = new Map();
+  readonly all: Stream[];
+  readonly indexes: Map<string, number>;
   /** How many of them are memberships; they are the first. */
   memberships = 0;
-  /** The places for which it is in order, after which it does not change; null while streams are added. */
+  /** The places that it was made for; null before that. */
   places: readonly Place[] | null = null;
+  /** The rooms of these places, and whether further streams of a room matter. */
+  private rooms: ReadonlyMap<string, boolean> = NO_ROOMS;
+
+  constructor(all: Stream[] = [], indexes: Map<string, number> = new Map()) {
+    this.all = all;
+    this.indexes = indexes;
+  }
 
   add(room: string, channel: string): number {
     const name = `${room}:${channel}`;
@@ -47,31 +55,34 @@ class Streams {
   }
 
   copy(): Streams {
-    const copy = new Streams();
-    for (const { room, channel } of this.all) copy.add(room, channel);
+    const copy = new Streams([...this.all], new Map(this.indexes));
+    copy.memberships = this.memberships;
+    copy.places = this.places;
+    copy.rooms = this.rooms;
     return copy;
   }
 
-  /** Those that matter for these places: first the memberships, then further streams of wide ones. */
-  for(places: readonly Place[]): Streams {
+  /** Whether a stream that is not a membership matters. */
+  takes(room: string, channel: string): boolean {
+    if (this.places === null) return true;
+    const isWide = this.rooms.get(room);
+    return isWide === true || (isWide === false && channel === WILDCARD);
+  }
+
+  /** Those that matter for these places: first the memberships, then the known ones of wide places. */
+  for(places: readonly Place[], isKnown: (name: string) => boolean): Streams {
     const joined = new Map<string, Set<string>>();
     for (const { room, channel } of places) joined.set(room, (joined.get(room) ?? new Set()).add(channel));
     const ordered = new Streams();
     for (const [room, channels] of joined) for (const channel of channels) ordered.add(room, channel);
     ordered.memberships = ordered.all.length;
-    const known = new Map<string, Stream[]>();
-    for (const stream of this.all) {
-      const streams = known.get(stream.room);
-      if (streams === undefined) known.set(stream.room, [stream]);
-      else streams.push(stream);
-    }
-    for (const [room, channels] of joined) {
-      const isWide = [...channels].some((channel) => WIDE.test(channel));
-      for (const { channel } of known.get(room) ?? []) {
-        if (!channels.has(channel) && (isWide || channel === WILDCARD)) ordered.add(room, channel);
-      }
-    }
     ordered.places = places;
+    ordered.rooms = new Map(
+      [...joined].map(([room, channels]) => [room, [...channels].some((channel) => WIDE.test(channel))]),
+    );
+    for (const { room, channel, name } of this.all) {
+      if (isKnown(name) && !ordered.indexes.has(name) && ordered.takes(room, channel)) ordered.add(room, channel);
+    }
     return ordered;
   }
 }
@@ -84,6 +95,8 @@ export class Positions {
   private streams: Streams;
   /** The position in each stream, undefined where none is known. */
   private values: (Position | undefined)[];
+  /** Whether no copy has the same streams. */
+  private ownsStreams = true;
   /** The stream that advanced last. Most events advance the same one, so the text around its entry is kept. */
   private last = 0;
   private around: { readonly before: string; readonly after: string } | null = null;
@@ -106,12 +119,24 @@ export class Positions {
 
   /** A copy that changes independently. */
   copy(): Positions {
-    const { streams } = this;
-    const copy = new Positions(streams.places === null ? streams.copy() : streams, this.values.slice());
+    const copy = new Positions(this.streams, this.values.slice());
+    copy.ownsStreams = false;
+    this.ownsStreams = false;
     copy.last = this.last;
     copy.around = this.around;
     copy.isWhole = this.isWhole;
     return copy;
+  }
+
+  /** Sets the places whose streams matter, and forgets all others. */
+  follow(places: readonly Place[]): void {
+    if (this.streams.places === places) return;
+    const streams = this.streams.for(places, (name) => this.known(name) !== undefined);
+    this.values = streams.all.map(({ name }) => this.known(name));
+    this.streams = streams;
+    this.ownsStreams = true;
+    this.last = 0;
+    this.around = null;
   }
 
   /**
@@ -141,12 +166,22 @@ export class Positions {
    * that is left out is replayed from its start, and a membership that is left out is not resumed.
    */
   text(places: readonly Place[]): string {
-    if (this.streams.places !== places) this.order(places);
+    this.follow(places);
     if (this.values.length === 0) return '';
-    this.around ??= this.aroundLast();
-    const text = `${this.around.before}${this.entry(this.last)}${this.around.after}`;
+    const { around, last } = this;
+    if (around !== null) {
+      const text = `${around.before}${this.entry(last)}${around.after}`;
+      this.isWhole = text.length < MAX_LENGTH;
+      if (this.isWhole) return text;
+    }
+    const entries = this.values.map((_value, index) => this.entry(index));
+    const text = entries.join(',');
     this.isWhole = text.length < MAX_LENGTH;
-    return this.isWhole ? text : within(this.entries());
+    if (!this.isWhole) return within(entries);
+    const start = entries.slice(0, last).reduce((length, entry) => length + entry.length + 1, 0);
+    const end = start + (entries[last] as string).length;
+    this.around = { before: text.slice(0, start), after: text.slice(end) };
+    return text;
   }
 
   private known(name: string): Position | undefined {
@@ -157,7 +192,9 @@ export class Positions {
   private set(room: string, channel: string, position: Position): void {
     let index = this.streams.indexes.get(`${room}:${channel}`);
     if (index === undefined) {
-      if (this.streams.places !== null) this.streams = this.streams.copy();
+      if (!this.streams.takes(room, channel)) return;
+      if (!this.ownsStreams) this.streams = this.streams.copy();
+      this.ownsStreams = true;
       index = this.streams.add(room, channel);
     }
     this.put(index, position);
@@ -168,25 +205,6 @@ export class Positions {
     if (index === this.last) return;
     this.last = index;
     this.around = null;
-  }
-
-  private order(places: readonly Place[]): void {
-    const streams = this.streams.for(places);
-    this.values = streams.all.map(({ name }) => this.known(name));
-    this.streams = streams;
-    this.last = 0;
-    this.around = null;
-  }
-
-  private aroundLast(): { before: string; after: string } {
-    const entries = this.entries();
-    const before = entries.slice(0, this.last).map((entry) => `${entry},`);
-    const after = entries.slice(this.last + 1).map((entry) => `,${entry}`);
-    return { before: before.join(''), after: after.join('') };
-  }
-
-  private entries(): string[] {
-    return this.values.map((_value, index) => this.entry(index));
   }
 
   private entry(index: number): string {

@@ -99,7 +99,10 @@ export class Standing {
         places = placesOf(members, pending);
       }
       const isMoved = at !== undefined || joined !== undefined;
-      if (isMoved && positions === this.positions) positions = positions.copy();
+      if (isMoved) {
+        if (positions === this.positions) positions = positions.copy();
+        positions.follow(places);
+      }
       if (at !== undefined) positions.advance(at);
       else if (joined?.positions !== undefined) {
         positions.joined(joined.room, joined.positions, joined.recovered !== undefined);
