@@ -71,9 +71,8 @@ export class Hub {
     const audience = this.audienceOf(channel);
     let count = 0;
     if (audience.length > 0) {
-      const silent = this.silentSender(channel, event.from);
-      count = audience.length;
-      if (silent !== undefined && audience.includes(silent)) count -= 1;
+      const silent = this.silentSender(channel, event.from, audience);
+      count = silent === undefined ? audience.length : audience.length - 1;
       if (parting !== null) this.endStream(audience, silent, event.text, parting);
       else if (count > 0) {
         const frame = new Frame(event.text);
@@ -109,7 +108,7 @@ export class Hub {
     channel.lastTraffic = this.now();
     const audience = this.audienceOf(channel);
     if (audience.length === 0) return;
-    const silent = this.silentSender(channel, from);
+    const silent = this.silentSender(channel, from, audience);
     const frame = new Frame(text);
     for (const session of audience) if (session !== silent && !except.has(session)) session.outbox.push(frame);
   }
@@ -119,7 +118,7 @@ export class Hub {
     const channel = this.locate(address);
     if (channel === undefined || sessions.length === 0) return;
     const audience = this.audienceOf(channel);
-    const silent = this.silentSender(channel, from);
+    const silent = this.silentSender(channel, from, audience);
     const frame = new Frame(text);
     for (const session of sessions) if (session !== silent && audience.includes(session)) session.outbox.push(frame);
   }
@@ -178,10 +177,11 @@ export class Hub {
     }
   }
 
-  /** The sender's session when it must not receive its own event. */
-  private silentSender(channel: Channel, from: string): Session | undefined {
+  /** The sender's session if it is in the audience and must not receive its own event. */
+  private silentSender(channel: Channel, from: string, audience: readonly Session[]): Session | undefined {
     const sender = channel.parent.tenant.sessions.get(from);
-    if (sender === undefined) return undefined;
+    // Most publishers are not members, so this comes first.
+    if (sender === undefined || !audience.includes(sender)) return undefined;
     return hearsItself(this.rooms, sender, channel) ? undefined : sender;
   }
 
