@@ -1,17 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { Frame } from './frame.ts';
-import { type Batch, Flusher, type Framing, Outbox, type Wire } from './outbox.ts';
+import { Line } from './line.suite.ts';
+import { type Batch, Flusher, type Framing, Outbox } from './outbox.ts';
 
 /** Writes each text as a line. */
-class Lines implements Wire, Framing {
-  readonly oneByOne = false;
+class Lines extends Line implements Framing {
   readonly framing = this;
-  isOpen = true;
-  backlog = 0;
-  isFull = false;
-  readonly written: string[] = [];
-  private readonly waiting: (() => void)[] = [];
 
   bytesOf(batch: Batch): Buffer {
     return Buffer.from(
@@ -25,26 +20,6 @@ class Lines implements Wire, Framing {
   cut(bytes: Buffer, from: number, most: number): number {
     if (bytes.length - from <= most) return bytes.length;
     return bytes.lastIndexOf('\n', from + most - 1) + 1;
-  }
-
-  write(bytes: Buffer, taken: () => void = () => {}): void {
-    if (bytes.length > 0) this.written.push(bytes.toString());
-    if (!this.isFull) setImmediate(taken);
-    else {
-      this.backlog += bytes.length;
-      this.waiting.push(taken);
-    }
-  }
-
-  drain(): void {
-    this.isFull = false;
-    this.backlog = 0;
-    for (const taken of this.waiting.splice(0)) setImmediate(taken);
-  }
-
-  pauseReading(): void {}
-  close(code: number): void {
-    this.written.push(`close ${code}`);
   }
 }
 

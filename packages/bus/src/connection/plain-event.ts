@@ -111,37 +111,37 @@ class Reader {
       // The second character of a field name tells which one it can be.
       switch (bytes[this.at + 1]) {
         case 0x76: // version
-          if (hasVersion || !this.skip(VERSION)) return null;
+          if (hasVersion || !this.passBytes(VERSION)) return null;
           hasVersion = true;
           break;
         case 0x69: // id
-          if (id !== undefined || !this.skip(ID)) return null;
+          if (id !== undefined || !this.passBytes(ID)) return null;
           id = this.id();
           if (id === undefined) return null;
           break;
         case 0x74: // type
-          if (hasType || !this.skip(TYPE)) return null;
+          if (hasType || !this.passBytes(TYPE)) return null;
           hasType = true;
           break;
         case 0x72: // room
-          if (room !== undefined || !this.skip(ROOM)) return null;
+          if (room !== undefined || !this.passBytes(ROOM)) return null;
           room = this.name(IN_ROOM, this.rooms);
           if (room === undefined) return null;
           break;
         case 0x63: // channel
-          if (channel !== undefined || !this.skip(CHANNEL)) return null;
+          if (channel !== undefined || !this.passBytes(CHANNEL)) return null;
           channel = this.name(IN_CHANNEL, this.channels);
           if (channel === undefined) return null;
           break;
         case 0x70: // payload
-          if (payload !== undefined || !this.skip(PAYLOAD)) return null;
+          if (payload !== undefined || !this.passBytes(PAYLOAD)) return null;
           payload = this.payload();
           if (payload === undefined) return null;
           break;
         case 0x61: // ack
           if (ack !== undefined) return null;
-          ack = this.skip(ACK_TRUE);
-          if (!ack && !this.skip(ACK_FALSE)) return null;
+          ack = this.passBytes(ACK_TRUE);
+          if (!ack && !this.passBytes(ACK_FALSE)) return null;
           break;
         default:
           return null;
@@ -168,7 +168,7 @@ class Reader {
   }
 
   /** Passes over the given bytes, if they come next. */
-  private skip(expected: Uint8Array): boolean {
+  private passBytes(expected: Uint8Array): boolean {
     const { bytes, at } = this;
     for (let index = 0; index < expected.length; index += 1) {
       if (bytes[at + index] !== expected[index]) return false;
@@ -307,11 +307,11 @@ class Reader {
   private passScalar(first: number | undefined): boolean {
     switch (first) {
       case 0x74:
-        return this.skip(TRUE);
+        return this.passBytes(TRUE);
       case 0x66:
-        return this.skip(FALSE);
+        return this.passBytes(FALSE);
       case 0x6e:
-        return this.skip(NULL);
+        return this.passBytes(NULL);
       default:
         return this.passNumber();
     }

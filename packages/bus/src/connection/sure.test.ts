@@ -2,38 +2,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { type Bus, createBus } from '../bus.ts';
 import { principalOf } from '../principal.ts';
+import { Line } from './line.suite.ts';
 import type { Wire } from './outbox.ts';
 import type { Session } from './session.ts';
 import { sendAllSurely, sendSurely } from './sure.ts';
-
-/** A line that takes what it is given when it is told to. */
-class Line implements Wire {
-  isOpen = true;
-  oneByOne = false;
-  backlog = 0;
-  /** Whether it takes nothing for now. */
-  isFull = false;
-  written = '';
-  private readonly waiting: (() => void)[] = [];
-
-  write(frames: Buffer, taken: () => void = () => {}): void {
-    this.written += frames.toString('latin1');
-    if (!this.isFull) setImmediate(taken);
-    else {
-      this.backlog += frames.length;
-      this.waiting.push(taken);
-    }
-  }
-
-  drain(): void {
-    this.isFull = false;
-    this.backlog = 0;
-    for (const taken of this.waiting.splice(0)) setImmediate(taken);
-  }
-
-  pauseReading(): void {}
-  close(): void {}
-}
 
 const TEXT = '{"n":1}';
 const isNew = (): boolean => true;
@@ -61,7 +33,7 @@ it('tells that a text has left, and sends one that the client has had no second 
   const bob = connect(line);
   expect(await sendSurely(bob, TEXT, isNew)).toBe(true);
   expect(await sendSurely(bob, TEXT, () => false)).toBe(true);
-  expect(line.written.split(TEXT)).toHaveLength(2);
+  expect(line.written.join('').split(TEXT)).toHaveLength(2);
 });
 
 it('sends nothing over a line that is being closed', async () => {
@@ -85,7 +57,7 @@ it('tells that a text has not left when the line ends first, whichever side ends
     const bob = connect(line);
     line.isFull = true;
     const sent = sendSurely(bob, TEXT, isNew);
-    while (!line.written.includes(TEXT)) await nextTurn();
+    while (!line.written.join('').includes(TEXT)) await nextTurn();
     end(bob);
     expect(await sent).toBe(false);
   }
@@ -100,7 +72,7 @@ it('waits no longer than 1.5 s for a client that does not read', async () => {
   void left.then(() => {
     isKnown = true;
   });
-  while (!slow.written.includes(TEXT) || !quick.written.includes(TEXT)) await nextTurn();
+  while (!slow.written.join('').includes(TEXT) || !quick.written.join('').includes(TEXT)) await nextTurn();
   await vi.advanceTimersByTimeAsync(1_499);
   expect(isKnown).toBe(false);
   await vi.advanceTimersByTimeAsync(1);
